@@ -1,0 +1,1 @@
+"""Generators and measuring scripts of the bundled benchmarks."""

@@ -1,0 +1,1 @@
+"""Synthetic faces with exact 68 points and an apparent expression."""

@@ -1,0 +1,161 @@
+"""params.yaml as one typed, frozen object.
+
+Section name = pydantic class = DVC `params:` entry = pipeline parameter = MLflow prefix = Optuna dotted name.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from model.config.base import Section
+from model.config.data import IndexConfig, ShardConfig, Source, ValidateConfig
+from model.config.delivery import DeployConfig, EvaluateConfig, GateConfig, PackageConfig, RegisterConfig, SearchConfig
+from model.config.train import (
+    AssociationConfig,
+    AugmentConfig,
+    BalanceConfig,
+    LossConfig,
+    NetConfig,
+    ResidualConfig,
+    TrainConfig,
+)
+from model.errors import ConfigError
+
+__all__ = [
+    "AssociationConfig",
+    "AugmentConfig",
+    "BalanceConfig",
+    "Config",
+    "DeployConfig",
+    "EvaluateConfig",
+    "GateConfig",
+    "IndexConfig",
+    "LossConfig",
+    "NetConfig",
+    "PackageConfig",
+    "RegisterConfig",
+    "ResidualConfig",
+    "SearchConfig",
+    "ShardConfig",
+    "Source",
+    "TrainConfig",
+    "ValidateConfig",
+    "dump_config",
+    "flatten",
+    "load_config",
+    "override",
+    "parse_config",
+]
+
+
+class Config(Section):
+    """All of params.yaml; `seed` drives every random draw."""
+
+    seed: int
+    index: IndexConfig
+    validate_: ValidateConfig
+    shard: ShardConfig
+    train: TrainConfig
+    evaluate: EvaluateConfig
+    register_: RegisterConfig
+    package: PackageConfig
+    deploy: DeployConfig
+    search: SearchConfig
+
+
+# pydantic's BaseModel already owns these two names.
+_FIELDS = {"validate": "validate_", "register": "register_"}
+
+
+def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read params.yaml, lay `overrides` (dotted name to value) over it, and check everything at once.
+
+    Raises:
+        ConfigError: a missing or unreadable file, or all unknown keys, wrong types and ranges with their dotted names.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file; run from the folder that holds params.yaml") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected sections such as `train:`, found {type(tree).__name__}")
+    return parse_config(override(tree, overrides or {}), origin=str(path))
+
+
+def parse_config(tree: Mapping[str, Any], *, origin: str) -> Config:
+    """A checked configuration from plain values.
+
+    Raises:
+        ConfigError: every problem with its dotted name, one a line.
+    """
+    try:
+        return Config.model_validate({_FIELDS.get(name, name): value for name, value in tree.items()})
+    except ValidationError as error:
+        problems = [f"  {_dotted(item['loc'])}: {item['msg']}{_given(item)}" for item in error.errors()]
+        raise ConfigError("\n".join([f"{origin}: {len(problems)} wrong value(s)", *sorted(problems)])) from error
+
+
+def dump_config(config: Config) -> dict[str, Any]:
+    """Plain values, as they stand in params.yaml."""
+    tree = config.model_dump(mode="json")
+    return {name: tree[_FIELDS.get(name, name)] for name in _public_names()}
+
+
+def override(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of `tree` with each dotted name set; names of absent keys are errors.
+
+    Raises:
+        ConfigError: a dotted name that params.yaml does not have.
+    """
+    result: dict[str, Any] = _copy(tree)
+    for name, value in values.items():
+        *parents, leaf = name.split(".")
+        node: Any = result
+        for part in parents:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf not in node:
+            raise ConfigError(f"{name}: params.yaml has no such key; `rmtl recipe --show` lists them")
+        node[leaf] = _copy(value)
+    return result
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted names and leaf values; lists are leaves."""
+    return dict(_leaves(tree, prefix))
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _copy(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {key: _copy(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_copy(item) for item in value]
+        case _:
+            return value
+
+
+def _public_names() -> list[str]:
+    private = {field: name for name, field in _FIELDS.items()}
+    return [private.get(name, name) for name in Config.model_fields]
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    private = {field: name for name, field in _FIELDS.items()}
+    return ".".join(private.get(str(part), str(part)) for part in location)
+
+
+def _given(item: Any) -> str:
+    return "" if item["type"] in ("missing", "extra_forbidden") else f" (given: {item['input']!r})"

@@ -1,0 +1,79 @@
+"""Sections `evaluate`, `register`, `package`, `deploy` and `search`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from model.config.base import Count, Positive, Section, Share
+
+
+class EvaluateConfig(Section):
+    """`mirror` averages each answer with the mirrored one; `bootstrap` counts resamples of an interval."""
+
+    split: Literal["val", "test"]
+    batch_size: Count
+    bootstrap: Count
+    thresholds: tuple[Share, ...]
+    yaw_bins: tuple[float, ...]
+    mirror: bool
+    drawn: Annotated[int, Field(ge=0)]
+
+
+class GateConfig(Section):
+    """Thresholds in percent on the mean, and the largest loss against the champion on the mean and on each slice.
+
+    A slice with fewer than `min_slice` faces is reported, not judged.
+    """
+
+    max_nme: Positive
+    min_macro_f1: Annotated[float, Field(ge=0, le=100)]
+    max_nme_loss: Share
+    max_f1_loss: Annotated[float, Field(ge=0, le=100)]
+    max_slice_nme_loss: Share
+    max_slice_f1_loss: Annotated[float, Field(ge=0, le=100)]
+    min_slice: Count
+
+
+class RegisterConfig(Section):
+    """Name in the registry, and what a version must reach."""
+
+    name: str
+    experiment: str
+    gate: GateConfig
+
+
+class PackageConfig(Section):
+    """Name of the archive, and how the server runs it."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    workers: Count
+    batch_size: Count
+    max_batch_delay_ms: Annotated[int, Field(ge=0)]
+    response_timeout_s: Count
+
+
+class DeployConfig(Section):
+    """Limits of the endpoint, and the number of golden answers checked before it counts as running."""
+
+    max_megapixels: Positive
+    max_body_mb: Count
+    token_minutes: Count
+    golden: Count
+    startup_s: Count
+
+
+class SearchRange(Section):
+    """A log-uniform range of one dotted name of params.yaml."""
+
+    name: str
+    low: Positive
+    high: Positive
+
+
+class SearchConfig(Section):
+    """Cheap trials: `overrides` are dotted names laid over params.yaml for each trial."""
+
+    study: str
+    trials: Count
+    space: Annotated[tuple[SearchRange, ...], Field(min_length=1)]
+    overrides: dict[str, int | float | bool | str]

@@ -1,0 +1,121 @@
+"""Section `train`: network, losses, association, augmentation and schedule."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from model.config.base import Count, Positive, Section, Share, Weight
+
+
+class ResidualConfig(Section):
+    """Which directions and levels of the exchange are on.
+
+    `kind`: `cross` exchanges between the tasks; `self` feeds the same blocks with the task's own stream (a control
+    for capacity); `cross_stitch` learns a linear mix of the two maps instead; `none` is hard sharing.
+    """
+
+    kind: Literal["none", "cross", "self", "cross_stitch"]
+    features_to_landmarks: bool
+    features_to_expression: bool
+    predictions_to_landmarks: bool
+    predictions_to_expression: bool
+    hidden: Count
+
+
+class NetConfig(Section):
+    """`crop_scale`: side of the square crop over the longer side of the tight box; `width` multiplies channels."""
+
+    size: Literal["nano", "small", "base"]
+    input_size: Annotated[int, Field(ge=32, le=512, multiple_of=16)]
+    crop_scale: Annotated[float, Field(ge=1, le=3)]
+    width: Positive
+    norm: Literal["group", "batch", "synced", "frozen"]
+    dropout: Share
+    tasks: Annotated[tuple[Literal["landmarks", "expression"], ...], Field(min_length=1)]
+    aflw_head: bool
+    residual: ResidualConfig
+
+
+class LossConfig(Section):
+    """Only the ratio of the two task weights matters. `base_share` is the `b` in `(1-b) L(final) + b L(base)`."""
+
+    weighting: Literal["fixed", "uncertainty", "dwa", "famo"]
+    landmark_weight: Weight
+    expression_weight: Weight
+    points19_weight: Weight
+    base_share: Share
+    heatmap_weight: Weight
+    label_smoothing: Share
+    votes: bool
+
+
+class AssociationConfig(Section):
+    """The map from face shape to expression, and the two losses by which unlabelled tasks learn.
+
+    `noise` is in inter-ocular distances; both transfer losses start when the map beats chance by `start_margin` of
+    macro-F1 held out, then grow over `ramp_epochs`. `pseudo_weight` belongs to the EMA teacher's pseudo labels.
+    """
+
+    learn_weight: Weight
+    to_expression_weight: Weight
+    to_landmarks_weight: Weight
+    hidden: Count
+    temperature: Positive
+    noise: Share
+    ema_decay: Share
+    start_margin: Share
+    ramp_epochs: Count
+    pseudo_weight: Weight
+    pseudo_confidence: Share
+
+
+class AugmentConfig(Section):
+    """Ranges of random change: degrees, shares of the crop, probabilities."""
+
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    scale: Share
+    shift: Share
+    flip: Share
+    brightness: Share
+    contrast: Share
+    grey: Share
+    blur: Share
+    noise: Share
+    low_resolution: Share
+    erase: Share
+
+
+class BalanceConfig(Section):
+    """Sampling: draw sources evenly (else by size), and classes within a labelled source evenly."""
+
+    sources: bool
+    classes: bool
+
+
+class TrainConfig(Section):
+    """`batch_size` is global: it is divided over the processes."""
+
+    epochs: Count
+    batch_size: Count
+    steps_per_epoch: Annotated[int, Field(ge=0)]
+    lr: Positive
+    weight_decay: Weight
+    warmup_epochs: Weight
+    grad_clip: Positive
+    ema_decay: Share
+    precision: Literal["fp32", "bf16"]
+    channels_last: bool
+    loader_workers: Annotated[int, Field(ge=0)]
+    val_every: Count
+    max_bad_steps: Annotated[int, Field(ge=0)]
+    net: NetConfig
+    loss: LossConfig
+    association: AssociationConfig
+    augment: AugmentConfig
+    balance: BalanceConfig
+
+    @model_validator(mode="after")
+    def _tasks_fit_exchange(self) -> "TrainConfig":
+        if len(set(self.net.tasks)) == 1 and self.net.residual.kind != "none":
+            raise ValueError("net.residual.kind must be none where net.tasks holds one task")
+        return self

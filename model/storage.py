@@ -1,0 +1,136 @@
+"""Bytes in and out: files, `s3://` objects, members of packs; atomic writes; digests.
+
+Nothing else opens pictures, and nothing else writes a file that another step reads.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from model.errors import StorageError
+
+PACK_SEPARATOR = "!"
+
+
+def read_bytes(address: str, root: Path = Path()) -> bytes:
+    """The bytes behind an `image` column: a path under `root`, `s3://bucket/key`, or `pack.tar!member`.
+
+    Raises:
+        StorageError: no such file, object or member, or it cannot be read.
+    """
+    if address.startswith("s3://"):
+        return _read_s3(address)
+    path, _, member = address.partition(PACK_SEPARATOR)
+    try:
+        return _read_member(root / path, member) if member else (root / path).read_bytes()
+    except (OSError, tarfile.TarError) as error:
+        raise StorageError(f"{address}: cannot be read under {root}: {error}; is the data pulled?") from error
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path in the folder of `target` that takes its place when the block ends well.
+
+    A file or a folder may be written there. After a failure, or a kill, `target` is as it was before.
+
+    Raises:
+        StorageError: the disk is full or the place cannot be written; the message names path and bytes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = scratch / target.name
+    try:
+        yield temporary
+        _replace(temporary, target, scratch)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        written = sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file())
+        free = shutil.disk_usage(target.parent).free
+        raise StorageError(
+            f"{target}: cannot be written after {written} bytes ({error.strerror}; {free} bytes free); "
+            "make room or choose another folder, what was there before is unchanged"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write readable JSON, keys in the given order, atomically; NaN is refused."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        StorageError: it is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: cannot be read as JSON: {error}; run the step that writes it") from error
+
+
+def digest_bytes(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _replace(temporary: Path, target: Path, scratch: Path) -> None:
+    if temporary.is_dir() and target.is_dir():
+        target.replace(scratch / "former")
+    temporary.replace(target)
+
+
+def _read_member(pack: Path, member: str) -> bytes:
+    stat = pack.stat()
+    offset, size = _pack_index(pack, stat.st_size, stat.st_mtime_ns).get(member, (0, -1))
+    if size < 0:
+        raise FileNotFoundError(errno.ENOENT, "no such member in the pack", member)
+    with pack.open("rb") as stream:
+        return os.pread(stream.fileno(), size, offset)
+
+
+@cache
+def _pack_index(pack: Path, size: int, modified_ns: int) -> dict[str, tuple[int, int]]:
+    """Offset and size of each regular member; a pack whose size or time changed is read anew."""
+    with tarfile.open(pack, "r:") as archive:
+        return {item.name: (item.offset_data, item.size) for item in archive if item.isreg()}
+
+
+def _read_s3(address: str) -> bytes:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    try:
+        body: bytes = s3_client().get_object(Bucket=bucket, Key=key)["Body"].read()
+    except (BotoCoreError, ClientError) as error:
+        raise StorageError(f"{address}: cannot be fetched: {error}; see `rmtl doctor`") from error
+    return body
+
+
+@cache
+def s3_client() -> Any:
+    """A boto3 client; endpoint and keys come from the usual AWS variables (`AWS_ENDPOINT_URL_S3`, ...)."""
+    import boto3
+    from botocore.config import Config
+
+    retries = Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10, read_timeout=60)
+    return boto3.client("s3", config=retries)

@@ -1,0 +1,146 @@
+"""Weights without pickle: `weights.safetensors` beside a readable `meta.json` that says what they are.
+
+The digest in `meta.json` binds the two files; class names and sizes are checked before a tensor is used.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from platform import python_version
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+import model
+from model.config import Config, NetConfig, dump_config
+from model.errors import CheckpointError
+from model.schema import EXPRESSIONS, LANDMARKS
+from model.storage import atomic_path, digest_bytes, read_json, write_json
+
+WEIGHTS_FILE = "weights.safetensors"
+META_FILE = "meta.json"
+
+
+class Meta(BaseModel):
+    """What a set of weights is: enough to rebuild the network, read its answers and trace its origin.
+
+    `mean_shape` is the frozen mean of aligned training shapes in crop units; `temperature` calibrates the class
+    logits (fitted on val, 1 where it was not); `restricted` marks weights trained on non-commercial sources.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    net: NetConfig
+    expressions: tuple[str, ...]
+    mean_shape: tuple[tuple[float, float], ...]
+    temperature: float
+    data_digest: str
+    restricted: bool
+    weights_digest: str
+    config: dict[str, Any]
+    code: dict[str, str]
+    versions: dict[str, str]
+    metrics: dict[str, float]
+
+
+def describe(
+    config: Config,
+    *,
+    mean_shape: tuple[tuple[float, float], ...],
+    data_digest: str,
+    restricted: bool,
+    temperature: float = 1.0,
+    metrics: dict[str, float] | None = None,
+) -> Meta:
+    """The description of weights about to be saved; `save_weights` fills in their digest."""
+    return Meta(
+        net=config.train.net,
+        expressions=EXPRESSIONS,
+        mean_shape=mean_shape,
+        temperature=temperature,
+        data_digest=data_digest,
+        restricted=restricted,
+        weights_digest="",
+        config=dump_config(config),
+        code={"version": model.__version__, "git": git_revision()},
+        versions={"python": python_version(), "torch": torch.__version__},
+        metrics=metrics or {},
+    )
+
+
+def save_weights(folder: Path, state: dict[str, Tensor], meta: Meta) -> Meta:
+    """Write both files as one; an interrupted call leaves `folder` as it was.
+
+    Returns:
+        The meta with the digest of the weights filled in.
+    """
+    content = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
+    meta = meta.model_copy(update={"weights_digest": digest_bytes(content)})
+    # Both are complete on disk before either takes its place; the digest tells a pair torn by a kill in between.
+    with atomic_path(folder / META_FILE) as meta_path, atomic_path(folder / WEIGHTS_FILE) as weights_path:
+        weights_path.write_bytes(content)
+        write_json(meta_path, meta.model_dump(mode="json"))
+    return meta
+
+
+def load_weights(folder: Path) -> tuple[dict[str, Tensor], Meta]:
+    """Read weights written by `save_weights`.
+
+    Raises:
+        CheckpointError: a pickle, a missing or swapped file, another class order, or a damaged tensor file.
+    """
+    if folder.suffix in (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin"):
+        raise CheckpointError(f"{folder}: may hold a pickle, which is never loaded; give a folder with {WEIGHTS_FILE}")
+    meta = load_meta(folder)
+    path = folder / WEIGHTS_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}; give a folder written by `rmtl train`") from error
+    if digest_bytes(content) != meta.weights_digest:
+        raise CheckpointError(
+            f"{path}: digest {digest_bytes(content)[:12]} is not the {meta.weights_digest[:12]} of {META_FILE}; "
+            "the file was altered or swapped: fetch both again"
+        )
+    try:
+        return load_tensors(content), meta
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+
+
+def load_meta(folder: Path) -> Meta:
+    """Read and check `meta.json` alone.
+
+    Raises:
+        CheckpointError: missing, malformed, or of another class order or number of landmarks.
+    """
+    path = folder / META_FILE
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; give a folder written by `rmtl train`")
+    try:
+        meta = Meta.model_validate(read_json(path))
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: not a description of weights: {error}") from error
+    if meta.expressions != EXPRESSIONS:
+        raise CheckpointError(f"{path}: classes {meta.expressions}, this version reads {EXPRESSIONS}")
+    if len(meta.mean_shape) != LANDMARKS:
+        raise CheckpointError(f"{path}: mean shape of {len(meta.mean_shape)} points, need {LANDMARKS}")
+    return meta
+
+
+def git_revision() -> str:
+    """Commit of the code, `RMTL_GIT_REVISION` inside an image, or `unknown`."""
+    given = os.environ.get("RMTL_GIT_REVISION")
+    if given:
+        return given
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
