@@ -1,0 +1,1 @@
+"""From raw benchmark to batches: readers, index, validation, codec, shards, loader."""

@@ -1,0 +1,59 @@
+"""The manifest: one row a face, in the columns of `schema.MANIFEST`, as parquet."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.errors import DataContractError
+from model.schema import MANIFEST, FaceRecord
+from model.storage import atomic_path
+
+# What a label or a pixel change must change; paths may move without a new version of the data.
+_DIGESTED = ("record_id", "split", "sha256", "box", "points", "points_mask", "points19", "points19_mask", "expression")
+
+
+def write_manifest(path: Path, records: Iterable[FaceRecord]) -> None:
+    """Write rows in the order given, atomically."""
+    rows = [asdict(record) for record in records]
+    table = pa.Table.from_pylist(rows, schema=MANIFEST)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_manifest(path: Path) -> list[FaceRecord]:
+    """All rows, in order.
+
+    Raises:
+        DataContractError: no file, or other columns than `schema.MANIFEST`.
+    """
+    return [FaceRecord(**row) for row in _read_table(path).to_pylist()]
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """The manifest as a table for rules and statistics; raises like `read_manifest`."""
+    return _read_table(path).to_pandas()
+
+
+def data_digest(records: Iterable[FaceRecord]) -> str:
+    """16 hexadecimal digits that change when a picture, a label, a box or a split changes, not with row order."""
+    lines = []
+    for record in records:
+        values = asdict(record)
+        lines.append(json.dumps([values[name] for name in _DIGESTED], separators=(",", ":")))
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataContractError(f"{path}: not a manifest: {error}; run `rmtl index`") from error
+    if not table.schema.equals(MANIFEST):
+        raise DataContractError(f"{path}: columns {table.schema.names}, need {MANIFEST.names}; run `rmtl index` again")
+    return table

@@ -1,0 +1,1 @@
+"""The network: trunk, heads, residual exchange, association map."""

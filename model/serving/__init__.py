@@ -1,0 +1,1 @@
+"""From one picture to an answer: predictor, detector, archive, server."""

@@ -1,0 +1,1 @@
+"""Training as a function from configuration and shards to weights."""
