@@ -37,7 +37,8 @@ def read_manifest(path: Path) -> list[FaceRecord]:
 
 def read_frame(path: Path) -> pd.DataFrame:
     """The manifest as a table for rules and statistics; raises like `read_manifest`."""
-    return _read_table(path).to_pandas()
+    frame: pd.DataFrame = _read_table(path).to_pandas()
+    return frame
 
 
 def data_digest(records: Iterable[FaceRecord]) -> str:
