@@ -1,0 +1,210 @@
+"""Bytes to upright pixels, and the one pair of maps between picture coordinates and crop units."""
+
+import io
+import struct
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, UnidentifiedImageError
+
+from model.errors import DataContractError, ImageError
+from model.schema import Box
+
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+BACKGROUND = 127
+"""Grey level under transparent pixels."""
+
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
+_BORDER_PX = 1.0
+_EXIF_ORIENTATION = 0x0112
+# What Pillow's parsers raise on damaged headers, streams and metadata.
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error, OverflowError)
+
+
+class Window(NamedTuple):
+    """A square of the picture: centre and side in picture coordinates."""
+
+    cx: float
+    cy: float
+    side: float
+
+
+def decode_image(content: bytes, *, max_pixels: int) -> Pixels:
+    """Pixels of a JPEG, PNG, WebP, BMP or GIF file, told by its first bytes, HWC uint8 RGB.
+
+    EXIF orientations 1 to 8 are undone. 16-bit samples keep their high byte. CMYK becomes RGB by the plain formula and
+    ICC profiles are ignored. Transparency is laid on grey `BACKGROUND`. Grey is repeated into three channels. Of an
+    animation the first frame counts. The size is read from the header before anything is decoded; bytes behind the
+    picture are ignored.
+
+    Raises:
+        ImageError: `not_an_image` (another format, or nothing), `image_too_large` (more than `max_pixels`),
+            `truncated_image` (a known format, cut off or damaged).
+    """
+    _check_magic(content)
+    _check_webp_canvas(content, max_pixels)
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_size(*image.size, max_pixels)
+            image.load()
+            pixels = _to_rgb(image)
+            orientation = _orientation(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError("image_too_large", f"picture of more than {max_pixels} pixels: {error}") from error
+    except ImageError:
+        raise
+    except (UnidentifiedImageError, *_DAMAGED) as error:
+        raise ImageError("truncated_image", f"picture is cut off or damaged: {error}; send the whole file") from error
+    return _upright(pixels, orientation)
+
+
+def tight_box(points_K2: ArrayLike) -> Box:
+    """Smallest upright box around the points: the only meaning of `box` anywhere.
+
+    Raises:
+        DataContractError: no point, or a coordinate that is not finite.
+    """
+    points = np.asarray(points_K2, dtype=np.float64).reshape(-1, 2)
+    if len(points) == 0 or not np.isfinite(points).all():
+        raise DataContractError("box of points: need at least one point, all finite; drop the record in `index`")
+    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def is_face_crop(box: Box, width: int, height: int) -> bool:
+    """Whether the box lies within 1 px of the picture's border on all four sides: the picture is the face crop.
+
+    The border is the outermost pixel centre or the edge of the picture: (0, 0, w, h) and (0, 0, w-1, h-1) both count.
+    """
+    x0, y0, x1, y1 = box
+    return max(abs(x0), abs(y0), abs(x1 - (width - 1)), abs(y1 - (height - 1))) <= _BORDER_PX
+
+
+def face_window(box: Box, width: int, height: int, crop_scale: float) -> Window:
+    """Square that is cut for a face.
+
+    `crop_scale` times the longer side of the box, around the centre of the box; the whole picture, with its longer
+    side, where `is_face_crop` holds. The square may reach over the picture's border.
+
+    Raises:
+        DataContractError: a box that is not finite or has no extent.
+    """
+    if is_face_crop(box, width, height):
+        return Window((width - 1) / 2, (height - 1) / 2, float(max(width, height)))
+    x0, y0, x1, y1 = box
+    longer = max(x1 - x0, y1 - y0)
+    if not np.isfinite(box).all() or longer <= 0 or x1 < x0 or y1 < y0:
+        raise DataContractError(f"box {box}: need finite x0 <= x1, y0 <= y1 with some extent, in pixels of the picture")
+    return Window((x0 + x1) / 2, (y0 + y1) / 2, crop_scale * longer)
+
+
+def crop_matrix(
+    window: Window,
+    *,
+    rotation: float = 0.0,
+    scale: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+    flip: bool = False,
+) -> Floats:
+    """Affine map (2, 3) from picture coordinates to crop units of the window.
+
+    In the crop the face is turned by `rotation` degrees (clockwise as seen) and enlarged by `scale` about the centre,
+    moved by `shift` crop units, and last mirrored, which is u -> 1 - u exactly.
+    """
+    angle = np.deg2rad(rotation)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cos, -sin], [sin, cos]]) / window.side
+    offset = 0.5 + np.asarray(shift) - linear @ (window.cx, window.cy)
+    matrix: Floats = np.column_stack([linear, offset])
+    if flip:
+        matrix[0] = [-matrix[0, 0], -matrix[0, 1], 1.0 - matrix[0, 2]]
+    return matrix
+
+
+def encode_points(points_K2: ArrayLike, matrix: Floats) -> Floats:
+    """Picture coordinates (..., 2) to crop units, by the matrix of `crop_matrix`."""
+    points: Floats = np.asarray(points_K2, dtype=np.float64)
+    encoded: Floats = points @ matrix[:, :2].T + matrix[:, 2]
+    return encoded
+
+
+def decode_points(unit_K2: ArrayLike, matrix: Floats) -> Floats:
+    """Crop units (..., 2) back to picture coordinates: the inverse of `encode_points` with the same matrix."""
+    points = np.asarray(unit_K2, dtype=np.float64) - matrix[:, 2]
+    decoded: Floats = points @ np.linalg.inv(matrix[:, :2]).T
+    return decoded
+
+
+def _check_magic(content: bytes) -> None:
+    if content.startswith(_MAGIC) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP"):
+        return
+    found = f"starts with {content[:8]!r}" if content else "is empty"
+    raise ImageError("not_an_image", f"file {found}; need JPEG, PNG, WebP, BMP or GIF")
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageError(
+            "image_too_large", f"picture of {width}x{height} pixels, at most {max_pixels}; reduce it first"
+        )
+
+
+def _check_webp_canvas(content: bytes, max_pixels: int) -> None:
+    """Pillow allocates the canvas of a WebP while it opens it, so the header is read here first."""
+    if content[8:16] == b"WEBPVP8X" and len(content) >= 30:
+        width = 1 + int.from_bytes(content[24:27], "little")
+        height = 1 + int.from_bytes(content[27:30], "little")
+    elif content[8:16] == b"WEBPVP8 " and len(content) >= 30:
+        width, height = (side & 0x3FFF for side in struct.unpack("<HH", content[26:30]))
+    elif content[8:16] == b"WEBPVP8L" and len(content) >= 25:
+        bits = int.from_bytes(content[21:25], "little")
+        width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    else:
+        return
+    _check_size(width, height, max_pixels)
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I"):
+        # 16-bit grey; convert() would clip it instead of scaling.
+        grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        colour = image.convert("RGBA")
+        ground = Image.new("RGBA", colour.size, (BACKGROUND, BACKGROUND, BACKGROUND, 255))
+        image = Image.alpha_composite(ground, colour)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    if "exif" not in image.info:
+        return 1
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except _DAMAGED:
+        return 1
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    match orientation:
+        case 2:
+            turned = pixels[:, ::-1]
+        case 3:
+            turned = pixels[::-1, ::-1]
+        case 4:
+            turned = pixels[::-1]
+        case 5:
+            turned = pixels.transpose(1, 0, 2)
+        case 6:
+            turned = pixels[::-1].transpose(1, 0, 2)
+        case 7:
+            turned = pixels[::-1, ::-1].transpose(1, 0, 2)
+        case 8:
+            turned = pixels[:, ::-1].transpose(1, 0, 2)
+        case _:
+            turned = pixels
+    return np.ascontiguousarray(turned)
