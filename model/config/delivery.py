@@ -2,21 +2,36 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from model.config.base import Count, Positive, Section, Share
 
 
 class EvaluateConfig(Section):
-    """`mirror` averages each answer with the mirrored one; `bootstrap` counts resamples of an interval."""
+    """`mirror` averages each answer with the mirrored one; `bootstrap` counts the resamples of an interval.
+
+    `interval` is the coverage of intervals, `thresholds` those of failure rate and area, as shares of the normaliser;
+    `yaw_bins` (degrees) and `size_bins` (longer side of the box in pixels) are the inner edges of slices;
+    `visible_only` scores the visible ones of the 19 points alone; `drawn` counts the faces on the sheet.
+    """
 
     split: Literal["val", "test"]
     batch_size: Count
     bootstrap: Count
-    thresholds: tuple[Share, ...]
-    yaw_bins: tuple[float, ...]
+    interval: Annotated[float, Field(gt=0, lt=1)]
+    thresholds: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
+    yaw_bins: tuple[Annotated[float, Field(gt=0, lt=90)], ...]
+    size_bins: tuple[Positive, ...]
     mirror: bool
+    visible_only: bool
     drawn: Annotated[int, Field(ge=0)]
+
+    @field_validator("yaw_bins", "size_bins")
+    @classmethod
+    def _edges_rise(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if list(edges) != sorted(set(edges)):
+            raise ValueError("edges must rise")
+        return edges
 
 
 class GateConfig(Section):
