@@ -1,0 +1,74 @@
+"""`rmtl data`: data versions between this folder and the DVC remote."""
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from model.cli.app import PARAMS_FILE, Params, app, read_config
+from model.errors import ConfigError, ServiceError
+
+group = typer.Typer(help="Move data versions between this folder and the DVC remote.", no_args_is_help=True)
+app.add_typer(group, name="data")
+
+BUNDLED = "bundled"
+S3_NAME = "s3"
+
+Remote = Annotated[str | None, typer.Option("--remote", help="Name of a DVC remote; by default S3 where configured.")]
+
+
+@group.command()
+def pull(remote: Remote = None) -> None:
+    """Fetch the data of data.dvc, from S3 where `RMTL_S3_REMOTE` is set, else from the bundled store.
+
+    Example: rmtl data pull
+    """
+    _dvc("pull", "data.dvc", "--remote", remote or _default_remote())
+
+
+@group.command()
+def push(remote: Remote = None, params: Params = PARAMS_FILE) -> None:
+    """Send the data of data.dvc to the remote; restricted sources never go to the bundled store.
+
+    Example: RMTL_S3_REMOTE=s3://bucket/face rmtl data push
+    """
+    target = remote or _default_remote()
+    restricted = [source.name for source in read_config(params, None).index.sources if source.restricted]
+    if target == BUNDLED and restricted:
+        raise ConfigError(
+            f"index.sources: {', '.join(restricted)} is restricted and must not enter the bundled store, which is in "
+            "git; set RMTL_S3_REMOTE=s3://bucket/prefix or name another remote"
+        )
+    _dvc("push", "data.dvc", "--remote", target)
+
+
+@group.command()
+def status(remote: Remote = None) -> None:
+    """Compare this folder with data.dvc and with the remote.
+
+    Example: rmtl data status
+    """
+    _dvc("status", "data.dvc")
+    _dvc("status", "data.dvc", "--cloud", "--remote", remote or _default_remote())
+
+
+def _default_remote() -> str:
+    """The S3 remote of the environment, written to DVC's local (never committed) settings; else the bundled one."""
+    url = os.environ.get("RMTL_S3_REMOTE")
+    if not url:
+        return BUNDLED
+    if not url.startswith("s3://"):
+        raise ConfigError(f"RMTL_S3_REMOTE={url}: need s3://bucket/prefix")
+    _dvc("remote", "add", "--local", "--force", S3_NAME, url)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        _dvc("remote", "modify", "--local", S3_NAME, "endpointurl", endpoint)
+    return S3_NAME
+
+
+def _dvc(*arguments: str) -> None:
+    code = subprocess.run([sys.executable, "-m", "dvc", *arguments], check=False).returncode
+    if code:
+        raise ServiceError(f"dvc {' '.join(arguments)}: exit code {code}; see its lines above and `rmtl doctor`")

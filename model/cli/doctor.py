@@ -1,0 +1,155 @@
+"""`rmtl doctor`: what this machine has, a line each, and what to do about the rest."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import urlparse
+
+import typer
+
+from model.cli.app import AsJson, app
+from model.errors import FaceError, ServiceError
+
+PACKAGES = ("torch", "mlflow", "dvc", "boto3", "great-expectations", "optuna", "kfp", "torchserve")
+PORTS = {"endpoint": "RMTL_PORT", "mlflow ui": "RMTL_MLFLOW_PORT"}
+LOW_DISK_BYTES = 5 * 1024**3
+
+Status = Literal["ok", "note", "away"]
+
+
+class Finding(NamedTuple):
+    """One line; `away` is a configured service that does not answer."""
+
+    name: str
+    status: Status
+    text: str
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Tell what is installed, free and reachable; exit code 5 where a configured service is away.
+
+    Example: rmtl doctor
+    """
+    findings = [finding for check in _CHECKS for finding in check()]
+    if as_json:
+        typer.echo(json.dumps([finding._asdict() for finding in findings]))
+    else:
+        for name, status, text in findings:
+            typer.echo(f"{status:<5} {name:<18} {text}")
+    away = [finding.name for finding in findings if finding.status == "away"]
+    if away:
+        raise ServiceError(f"configured but out of reach: {', '.join(away)}")
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding("python", "ok", sys.version.split()[0])
+    for name in PACKAGES:
+        try:
+            yield Finding(name, "ok", version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "note", "not installed; `make setup`")
+
+
+def _java() -> Iterator[Finding]:
+    from model.serving.server import find_java
+
+    try:
+        yield Finding("java", "ok", str(find_java()))
+    except FaceError as error:
+        yield Finding("java", "note", str(error))
+
+
+def _ports() -> Iterator[Finding]:
+    for name, variable in PORTS.items():
+        port = os.environ.get(variable)
+        if port is None:
+            yield Finding(f"port {name}", "ok", f"a free one is taken; set {variable} to fix it")
+        elif _listens("127.0.0.1", int(port)):
+            yield Finding(f"port {name}", "note", f"{port} is in use; stop its owner or change {variable}")
+        else:
+            yield Finding(f"port {name}", "ok", f"{port} is free")
+
+
+def _disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free
+    text = f"{free / 1024**3:.1f} GiB free"
+    yield Finding("disk", "ok", text) if free > LOW_DISK_BYTES else Finding("disk", "note", f"{text}; need about 5")
+
+
+def _dvc_remote() -> Iterator[Finding]:
+    command = [sys.executable, "-m", "dvc", "remote", "list"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=False)
+    if listing.returncode:
+        yield Finding("dvc remote", "note", "no DVC project here; run from the folder that holds params.yaml")
+        return
+    for line in listing.stdout.splitlines():
+        yield Finding("dvc remote", "ok", " ".join(line.split()))
+    present = Path("data").is_dir()
+    yield Finding("data", "ok" if present else "note", "pulled" if present else "not pulled; `rmtl data pull`")
+
+
+def _mlflow() -> Iterator[Finding]:
+    address = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not address.startswith(("http://", "https://", "postgres")):
+        yield Finding("mlflow", "ok", address or "local file mlflow.db; set MLFLOW_TRACKING_URI for a server")
+        return
+    yield _reachable("mlflow", address, "start it, or unset MLFLOW_TRACKING_URI to work in a local file")
+
+
+def _s3() -> Iterator[Finding]:
+    remote = os.environ.get("RMTL_S3_REMOTE")
+    if not remote:
+        yield Finding("s3", "ok", "not configured; set RMTL_S3_REMOTE for a shared data remote")
+        return
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from model.storage import s3_client
+
+    bucket = urlparse(remote).netloc
+    try:
+        s3_client().head_bucket(Bucket=bucket)
+        yield Finding("s3", "ok", f"bucket {bucket} answers")
+    except (BotoCoreError, ClientError) as error:
+        yield Finding("s3", "away", f"{bucket}: {error}; check AWS_ENDPOINT_URL_S3 and the keys")
+
+
+def _token() -> Iterator[Finding]:
+    known = "set" if os.environ.get("RMTL_ENDPOINT_TOKEN") else "not set; `rmtl deploy` writes one into its key file"
+    yield Finding("endpoint token", "ok", known)
+
+
+def _reachable(name: str, address: str, advice: str) -> Finding:
+    parts = urlparse(address)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 5432)
+    place = f"{parts.scheme}://{parts.hostname}:{port}"
+    if _listens(parts.hostname or "", port):
+        return Finding(name, "ok", place)
+    return Finding(name, "away", f"{place} does not answer; {advice}")
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=3):
+            return True
+    except OSError:
+        return False
+
+
+_CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _packages,
+    _java,
+    _ports,
+    _disk,
+    _dvc_remote,
+    _mlflow,
+    _s3,
+    _token,
+)

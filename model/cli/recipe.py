@@ -1,0 +1,72 @@
+"""`rmtl recipe`: lay an overlay of dotted keys over params.yaml."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from ruamel.yaml import YAML
+
+from model.cli.app import PARAMS_FILE, Params, app
+from model.config import dump_config, flatten, load_config
+from model.errors import ConfigError
+from model.storage import atomic_path
+
+RECIPES = Path("recipes")
+
+
+@app.command()
+def recipe(
+    name: Annotated[str | None, typer.Argument(help="File of recipes/ without its suffix.")] = None,
+    params: Params = PARAMS_FILE,
+    show_keys: Annotated[bool, typer.Option("--show", help="List every dotted name and its value.")] = False,
+) -> None:
+    """Write a recipe's values into params.yaml; comments and order stay.
+
+    Example: rmtl recipe real-cpu && dvc repro
+    """
+    if show_keys:
+        for key, value in flatten(dump_config(load_config(params))).items():
+            typer.echo(f"{key}: {value}")
+    elif name is None:
+        raise ConfigError(f"name a recipe: {', '.join(_names())}")
+    else:
+        values = read_recipe(name)
+        load_config(params, values)
+        write_values(params, values)
+        typer.echo(f"{params}: {len(values)} values of recipe {name}; `dvc repro` does the rest")
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """Dotted names and values of one recipe.
+
+    Raises:
+        ConfigError: no such recipe, or it is not a mapping.
+    """
+    path = RECIPES / f"{name}.yaml"
+    if name not in _names():
+        raise ConfigError(f"{path}: no such recipe; there are {', '.join(_names())}")
+    values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: need dotted names and values, as `train.lr: 0.001`")
+    return values
+
+
+def write_values(params: Path, values: dict[str, Any]) -> None:
+    """Set dotted names in a YAML file, keeping its comments and order."""
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 120
+    tree = editor.load(params.read_text())
+    for name, value in values.items():
+        *parents, leaf = name.split(".")
+        node = tree
+        for part in parents:
+            node = node[part]
+        node[leaf] = value
+    with atomic_path(params) as temporary:
+        editor.dump(tree, temporary)
+
+
+def _names() -> list[str]:
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))

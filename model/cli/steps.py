@@ -1,0 +1,118 @@
+"""The steps that DVC runs, one command each."""
+
+from model.cli import workspace
+from model.cli.app import PARAMS_FILE, AsJson, Overrides, Params, app, read_config, show
+from model.schema import to_json
+
+
+@app.command()
+def index(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """List every face of the configured benchmarks in artifacts/manifest.parquet.
+
+    Example: rmtl index --set index.holdout=0.2
+    """
+    from model.data.index import build_index
+
+    config = read_config(params, overrides)
+    counts = build_index(config.index, data=workspace.DATA, out=workspace.MANIFEST, seed=config.seed)
+    show(counts, as_json=as_json)
+
+
+@app.command()
+def validate(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check the manifest by rule, move bad rows to quarantine, and write Data Docs.
+
+    Example: rmtl validate --set validate.budget=0.02
+    """
+    from model.data.validate import validate_manifest
+
+    config = read_config(params, overrides)
+    report = validate_manifest(
+        config.validate_,
+        manifest=workspace.MANIFEST,
+        data=workspace.DATA,
+        artifacts=workspace.ARTIFACTS,
+        reports=workspace.REPORTS,
+    )
+    show(to_json(report), as_json=as_json)
+
+
+@app.command()
+def shard(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Pack the valid faces into tar shards for the loader.
+
+    Example: rmtl shard
+    """
+    from model.data.shards import write_shards
+
+    config = read_config(params, overrides)
+    written = write_shards(
+        config.shard, manifest=workspace.VALID_MANIFEST, data=workspace.DATA, out=workspace.SHARDS
+    )
+    show(written, as_json=as_json)
+
+
+@app.command()
+def train(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Train the network; goes on from artifacts/train/last where a run was cut off.
+
+    Several processes: torchrun --nproc-per-node 2 -m model.train (same weights at the same global batch).
+
+    Example: rmtl train --set train.epochs=3
+    """
+    from model.registry.tracking import open_log
+    from model.train.loop import train as run_training
+
+    config = read_config(params, overrides)
+    with open_log(config.register_.experiment, spool=workspace.TRAIN / "metrics.jsonl") as log:
+        result = run_training(config, shards=workspace.SHARDS, out=workspace.TRAIN, log=log)
+    show(to_json(result), as_json=as_json)
+
+
+@app.command()
+def evaluate(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Measure the trained weights: reports/evaluation.json, plots, and one HTML page.
+
+    Example: rmtl evaluate --set evaluate.mirror=true
+    """
+    from model.evaluation.evaluate import evaluate as run_evaluation
+
+    config = read_config(params, overrides)
+    report = run_evaluation(
+        config.evaluate,
+        weights=workspace.TRAIN,
+        manifest=workspace.VALID_MANIFEST,
+        data=workspace.DATA,
+        reports=workspace.REPORTS,
+        predictions=workspace.PREDICTIONS,
+        seed=config.seed,
+    )
+    show(to_json(report) if as_json else report.summary, as_json=as_json)
+
+
+@app.command()
+def register(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Add the weights to the MLflow registry as `challenger` and judge them by the gate.
+
+    Example: rmtl register
+    """
+    from model.registry.registry import register_version
+
+    config = read_config(params, overrides)
+    version = register_version(
+        config.register_, weights=workspace.TRAIN, evaluation=workspace.EVALUATION, out=workspace.REGISTRATION
+    )
+    show(to_json(version), as_json=as_json)
+
+
+@app.command()
+def package(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Pack the weights into a TorchServe archive, open it and run it once.
+
+    Example: rmtl package
+    """
+    from model.serving.archive import package as build_archive
+
+    config = read_config(params, overrides)
+    archive = build_archive(config.package, weights=workspace.TRAIN, out=workspace.ARTIFACTS)
+    show({"archive": archive, "bytes": archive.stat().st_size}, as_json=as_json)

@@ -1,0 +1,22 @@
+"""Where the steps find each other's files, relative to the folder that holds params.yaml."""
+
+from pathlib import Path
+
+DATA = Path("data")
+ARTIFACTS = Path("artifacts")
+REPORTS = Path("reports")
+
+MANIFEST = ARTIFACTS / "manifest.parquet"
+VALID_MANIFEST = ARTIFACTS / "manifest.valid.parquet"
+SHARDS = ARTIFACTS / "shards"
+TRAIN = ARTIFACTS / "train"
+PREDICTIONS = ARTIFACTS / "predictions.parquet"
+SERVE = ARTIFACTS / "serve"
+SEARCH = ARTIFACTS / "search"
+
+EVALUATION = REPORTS / "evaluation.json"
+REGISTRATION = REPORTS / "registration.json"
+DEPLOYMENT = REPORTS / "deployment.json"
+SEARCH_REPORT = REPORTS / "search.json"
+
+PUBLISHED_WEIGHTS = Path("weights")

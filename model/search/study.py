@@ -1,0 +1,123 @@
+"""An Optuna study over the loss weights: held-out NME down, held-out macro-F1 up, never the weighted loss."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import RDBStorage, RetryFailedTrialCallback
+from optuna.study import MaxTrialsCallback
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from model.config import Config, SearchConfig, dump_config, override, parse_config
+from model.errors import ServiceError
+from model.train.loop import train
+
+NME = "val/nme_interocular"
+MACRO_F1 = "val/macro_f1"
+HEARTBEAT_S = 10
+GRACE_S = 60
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The trial picked from the Pareto front, as dotted names and values for params.yaml."""
+
+    study: str
+    finished: int
+    trial: int
+    values: dict[str, float]
+    overrides: dict[str, Any]
+    front: list[dict[str, Any]]
+
+
+def search(config: Config, *, shards: Path, folder: Path, trials: int) -> SearchResult:
+    """Run trials until `trials` of the study are complete; a study of the same name is resumed.
+
+    Several processes may call this on the same folder at once. A killed worker's trial is failed and retried after
+    its heartbeat's grace.
+
+    Raises:
+        ServiceError: the study's storage cannot be used.
+    """
+    study = open_study(config.search, folder, seed=config.seed)
+    optuna.storages.fail_stale_trials(study)
+
+    def objective(trial: Trial) -> tuple[float, float]:
+        chosen = suggest(trial, config.search)
+        trial_config = _overlay(config, {**config.search.overrides, **chosen})
+        metrics = train(trial_config, shards=shards, out=folder / "trials" / f"{trial.number:04d}").metrics
+        return metrics[NME], metrics[MACRO_F1]
+
+    if _finished(study) < trials:
+        stop = MaxTrialsCallback(trials, states=(TrialState.COMPLETE,))
+        study.optimize(objective, callbacks=[stop], show_progress_bar=False)
+    return summarise(study, config.search)
+
+
+def open_study(config: SearchConfig, folder: Path, *, seed: int) -> optuna.Study:
+    """Create or resume the study in `folder`/study.db.
+
+    Raises:
+        ServiceError: the storage is locked, damaged or cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        storage = RDBStorage(
+            f"sqlite:///{folder.resolve() / 'study.db'}",
+            engine_kwargs={"connect_args": {"timeout": GRACE_S}},
+            heartbeat_interval=HEARTBEAT_S,
+            grace_period=GRACE_S,
+            failed_trial_callback=RetryFailedTrialCallback(max_retry=2),
+        )
+        return optuna.create_study(
+            study_name=config.study,
+            storage=storage,
+            sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
+            directions=["minimize", "maximize"],
+            load_if_exists=True,
+        )
+    except optuna.exceptions.StorageInternalError as error:
+        path = folder / "study.db"
+        raise ServiceError(f"{path}: {error}; another process may hold it, or the disk is full") from error
+
+
+def suggest(trial: Trial, config: SearchConfig) -> dict[str, float]:
+    """One point of the space: log-uniform in each range."""
+    return {item.name: trial.suggest_float(item.name, item.low, item.high, log=True) for item in config.space}
+
+
+def pick(front: Iterable[FrozenTrial]) -> FrozenTrial:
+    """The front's trial nearest to its ideal point, both objectives scaled to the front's range; then lower NME."""
+    trials = list(front)
+    nme, f1 = ([trial.values[axis] for trial in trials] for axis in (0, 1))
+
+    def distance(trial: FrozenTrial) -> tuple[float, float]:
+        lost_nme = (trial.values[0] - min(nme)) / ((max(nme) - min(nme)) or 1.0)
+        lost_f1 = (max(f1) - trial.values[1]) / ((max(f1) - min(f1)) or 1.0)
+        return math.hypot(lost_nme, lost_f1), trial.values[0]
+
+    return min(trials, key=distance)
+
+
+def summarise(study: optuna.Study, config: SearchConfig) -> SearchResult:
+    """Front and pick of a study with at least one finished trial."""
+    best = pick(study.best_trials)
+    return SearchResult(
+        study=config.study,
+        finished=_finished(study),
+        trial=best.number,
+        values={NME: best.values[0], MACRO_F1: best.values[1]},
+        overrides=dict(best.params),
+        front=[{"trial": trial.number, "values": trial.values, "params": trial.params} for trial in study.best_trials],
+    )
+
+
+def _finished(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def _overlay(config: Config, values: dict[str, Any]) -> Config:
+    return parse_config(override(dump_config(config), values), origin="search trial")

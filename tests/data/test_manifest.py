@@ -1,0 +1,74 @@
+"""The manifest: what is written is read, and its digest follows the labels."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.data.manifest import data_digest, read_frame, read_manifest, write_manifest
+from model.errors import DataContractError
+from model.schema import EXPRESSIONS, LANDMARKS, MANIFEST, FaceRecord
+
+RECORD = FaceRecord(
+    record_id="sample/train.tar!000001.webp",
+    source="sample",
+    split="train",
+    subset="landmarks",
+    image="sample/train.tar!000001.webp",
+    sha256="0" * 64,
+    width=112,
+    height=112,
+    points=[float(value) for value in range(2 * LANDMARKS)],
+    points_mask=[True] * LANDMARKS,
+    expression="happy",
+)
+
+coordinates = st.lists(
+    st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=2 * LANDMARKS, max_size=2 * LANDMARKS
+)
+
+
+@given(
+    points=st.none() | coordinates, expression=st.none() | st.sampled_from(EXPRESSIONS), problem=st.none() | st.text()
+)
+def test_rows_survive_the_round_trip(
+    tmp_path_factory: pytest.TempPathFactory,
+    points: list[float] | None,
+    expression: str | None,
+    problem: str | None,
+) -> None:
+    path = tmp_path_factory.mktemp("manifest") / "manifest.parquet"
+    record = replace(RECORD, points=points, expression=expression, problem=problem)
+    write_manifest(path, [record, RECORD])
+    assert read_manifest(path) == [record, RECORD]
+
+
+def test_columns_stand_in_the_order_of_the_contract(tmp_path: Path) -> None:
+    write_manifest(tmp_path / "manifest.parquet", [RECORD])
+    assert list(read_frame(tmp_path / "manifest.parquet").columns) == MANIFEST.names
+
+
+def test_the_digest_ignores_order_and_sees_each_label() -> None:
+    other = replace(RECORD, record_id="other")
+    assert data_digest([RECORD, other]) == data_digest([other, RECORD])
+    changed = [
+        replace(RECORD, expression="sad"),
+        replace(RECORD, sha256="1" * 64),
+        replace(RECORD, split="val"),
+        replace(RECORD, points=[0.0] * 2 * LANDMARKS),
+    ]
+    assert len({data_digest([record]) for record in [RECORD, *changed]}) == 5
+
+
+def test_a_foreign_table_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"image": ["a.png"]}).to_parquet(tmp_path / "manifest.parquet")
+    with pytest.raises(DataContractError, match="run `rmtl index` again"):
+        read_manifest(tmp_path / "manifest.parquet")
+
+
+def test_a_missing_manifest_names_the_step_that_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(DataContractError, match="run `rmtl index`"):
+        read_manifest(tmp_path / "manifest.parquet")

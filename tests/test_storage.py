@@ -1,0 +1,134 @@
+"""Bytes in and out: packs, atomic writes, full disks."""
+
+import errno
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from model.errors import StorageError
+from model.storage import atomic_path, digest_bytes, digest_file, read_bytes, read_json, write_json
+
+
+def make_pack(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            item = tarfile.TarInfo(name)
+            item.size = len(content)
+            archive.addfile(item, io.BytesIO(content))
+
+
+def test_a_file_and_a_member_of_a_pack_are_read_alike(tmp_path: Path) -> None:
+    make_pack(tmp_path / "train.tar", {"000001.webp": b"one", "000002.webp": b"two"})
+    (tmp_path / "plain.webp").write_bytes(b"two")
+    assert read_bytes("train.tar!000002.webp", tmp_path) == read_bytes("plain.webp", tmp_path) == b"two"
+
+
+def test_a_pack_that_changed_is_read_anew(tmp_path: Path) -> None:
+    make_pack(tmp_path / "a.tar", {"x": b"old"})
+    assert read_bytes("a.tar!x", tmp_path) == b"old"
+    make_pack(tmp_path / "a.tar", {"y": b"longer than before", "x": b"new"})
+    os.utime(tmp_path / "a.tar", ns=(1, 1))
+    assert read_bytes("a.tar!x", tmp_path) == b"new"
+
+
+@pytest.mark.parametrize("address", ["missing.webp", "missing.tar!x", "a.tar!absent"])
+def test_what_is_missing_is_named(tmp_path: Path, address: str) -> None:
+    make_pack(tmp_path / "a.tar", {"x": b"1"})
+    with pytest.raises(StorageError, match=f"{address}: cannot be read"):
+        read_bytes(address, tmp_path)
+
+
+def test_a_file_that_is_no_pack_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"not a tar archive" * 100)
+    with pytest.raises(StorageError, match=r"a\.tar!x: cannot be read"):
+        read_bytes("a.tar!x", tmp_path)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "report.json"
+    write_json(target, {"a": 1})
+    with pytest.raises(ValueError, match="interrupted"), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise ValueError("interrupted")
+    assert read_json(target) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_a_folder_takes_the_place_of_a_folder(tmp_path: Path) -> None:
+    for content in ("one", "two"):
+        with atomic_path(tmp_path / "shards") as temporary:
+            temporary.mkdir()
+            (temporary / content).write_text(content)
+    assert [path.name for path in (tmp_path / "shards").iterdir()] == ["two"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_names_path_and_bytes(tmp_path: Path) -> None:
+    """T19."""
+    target = tmp_path / "weights.bin"
+    target.write_bytes(b"before")
+    message = r"weights\.bin: cannot be written after 4096 bytes .*No space left"
+    with pytest.raises(StorageError, match=message), atomic_path(target) as temporary:
+        temporary.write_bytes(bytes(4096))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert target.read_bytes() == b"before"
+
+
+def test_a_file_size_limit_is_reported_and_nothing_is_half_written(tmp_path: Path) -> None:
+    """T19, with a limit that the kernel enforces."""
+    code = f"""
+import resource, signal
+from pathlib import Path
+from model.errors import StorageError
+from model.storage import atomic_path
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+try:
+    with atomic_path(Path({str(tmp_path / "big.bin")!r})) as temporary:
+        temporary.write_bytes(bytes(100000))
+except StorageError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "big.bin: cannot be written after 10000 bytes" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_writer_leaves_the_former_file(tmp_path: Path) -> None:
+    """T18."""
+    target = tmp_path / "report.json"
+    write_json(target, {"a": 1})
+    code = f"""
+import os, signal
+from pathlib import Path
+from model.storage import atomic_path
+with atomic_path(Path({str(target)!r})) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    result = subprocess.run([sys.executable, "-c", code], check=False)
+    assert result.returncode == -signal.SIGKILL
+    assert read_json(target) == {"a": 1}
+
+
+def test_nan_never_reaches_a_report(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "report.json", {"nme": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_broken_json_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{")
+    with pytest.raises(StorageError, match="cannot be read as JSON"):
+        read_json(tmp_path / "report.json")
+
+
+def test_both_digests_agree(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    assert digest_file(tmp_path / "file") == digest_bytes(b"content")
