@@ -1,0 +1,154 @@
+"""`rmtl predict`: points and apparent expressions of pictures, by local weights or by an endpoint."""
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Protocol
+
+import typer
+from tqdm import tqdm
+
+from model.cli import workspace
+from model.cli.app import app
+from model.errors import CheckpointError, ConfigError, DataContractError
+from model.storage import atomic_path, read_bytes
+from model.weights import META_FILE
+
+DRAWN = Path("artifacts/drawn")
+
+
+class Answerer(Protocol):
+    """A predictor on this machine, or a client of an endpoint."""
+
+    def predict(self, content: bytes, boxes: list[Any] | None) -> dict[str, Any]:
+        """Faces of one picture, or its error."""
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path] | None, typer.Argument(help="Pictures.")] = None,
+    cases: Annotated[Path | None, typer.Option("--cases", help="JSON lines of {image, box}.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="Folder, .mar, or models:/name@alias.")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="Ask a running endpoint instead.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File for the JSON lines; else standard output.")] = None,
+    draw: Annotated[Path, typer.Option("--draw", help="Folder for the drawn pictures of IMAGE arguments.")] = DRAWN,
+) -> None:
+    """Find the 68 points and the apparent expression of each face; a JSON line a picture.
+
+    Example: rmtl predict photo.jpg --out predictions.jsonl
+    """
+    wanted = [*_from_arguments(images or []), *(_from_file(cases) if cases else [])]
+    if not wanted:
+        raise ConfigError("nothing to do: give pictures, or --cases cases.jsonl")
+    with ExitStack() as stack:
+        answerer = _endpoint(url) if url else _local(weights, stack)
+        answers = [_answer(answerer, case) for case in tqdm(wanted, desc="predict", unit="picture", disable=None)]
+    _write([json.dumps(answer) for answer in answers], out)
+    for case, answer in zip(wanted[: len(images or [])], answers, strict=False):
+        _draw(case, answer, draw)
+    if all(answer["error"] for answer in answers):
+        raise DataContractError(f"none of {len(answers)} pictures could be read; see `error` in each line")
+
+
+def _from_arguments(images: Iterable[Path]) -> list[dict[str, Any]]:
+    return [{"image": str(path), "box": None, "root": Path()} for path in images]
+
+
+def _from_file(path: Path) -> list[dict[str, Any]]:
+    cases = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            case = json.loads(line)
+            cases.append({"image": str(case["image"]), "box": case.get("box"), "root": path.parent})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f'{path}:{number}: need {{"image": ..., "box": [x0,y0,x1,y1] or null}}: {error}') from error
+    return cases
+
+
+def _answer(answerer: Answerer, case: dict[str, Any]) -> dict[str, Any]:
+    from model.errors import StorageError
+
+    box = case["box"]
+    try:
+        content = read_bytes(case["image"], case["root"])
+        answer = answerer.predict(content, None if box is None else [tuple(box)])
+    except StorageError as error:
+        answer = {"faces": [], "error": {"code": "not_an_image", "message": str(error)}}
+    return {"image": case["image"], "faces": answer["faces"], "error": answer["error"]}
+
+
+def _endpoint(url: str) -> Answerer:
+    from model.serving.client import EndpointClient
+
+    client: Answerer = EndpointClient(url, token=_token())
+    return client
+
+
+def _token() -> str | None:
+    """The client token: from the environment, else from the key file of the running deployment."""
+    from model.storage import read_json
+
+    token = os.environ.get("RMTL_ENDPOINT_TOKEN")
+    if token or not workspace.DEPLOYMENT.is_file():
+        return token
+    return Path(read_json(workspace.DEPLOYMENT)["key_file"]).read_text().strip()
+
+
+def _local(given: str | None, stack: ExitStack) -> Answerer:
+    from model.serving.predictor import Predictor
+
+    address = given or _default_weights()
+    typer.echo(f"weights: {address}", err=True)
+    scratch = Path(stack.enter_context(TemporaryDirectory()))
+    predictor: Answerer = Predictor(resolve_weights(address, scratch))
+    return predictor
+
+
+def resolve_weights(address: str, scratch: Path) -> Path:
+    """The folder behind a folder, a `.mar`, or `models:/name@alias`; `scratch` takes what is unpacked or fetched."""
+    if address.startswith("models:/"):
+        from model.registry.registry import fetch
+
+        return fetch(address, scratch / "fetched")
+    if address.endswith(".mar"):
+        from model.serving.archive import unpack
+
+        return unpack(Path(address), scratch / "unpacked")
+    return Path(address)
+
+
+def _default_weights() -> str:
+    for folder in (workspace.PUBLISHED_WEIGHTS, workspace.TRAIN):
+        if (folder / META_FILE).is_file():
+            return str(folder)
+    raise CheckpointError(
+        f"no weights in {workspace.PUBLISHED_WEIGHTS}/ or {workspace.TRAIN}/; "
+        "`dvc pull weights`, `dvc repro`, or give --weights"
+    )
+
+
+def _write(lines: list[str], out: Path | None) -> None:
+    text = "\n".join(lines) + "\n"
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    with atomic_path(out) as temporary:
+        temporary.write_text(text)
+    typer.echo(f"{out}: {len(lines)} lines", err=True)
+
+
+def _draw(case: dict[str, Any], answer: dict[str, Any], folder: Path) -> None:
+    from model.serving.draw import draw_faces
+
+    if answer["error"]:
+        return
+    picture = draw_faces(read_bytes(case["image"], case["root"]), answer["faces"])
+    target = folder / f"{Path(case['image']).stem}.png"
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(picture)
+    typer.echo(f"drawn: {target}", err=True)
