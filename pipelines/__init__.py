@@ -1,0 +1,1 @@
+"""Kubeflow pipelines, and the program that compiles and runs them."""

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from model.cli import workspace
 from model.cli.app import app
-from model.errors import CheckpointError, ConfigError, DataContractError
+from model.errors import CheckpointError, ConfigError, DataContractError, StorageError
 from model.storage import atomic_path, read_bytes
 from model.weights import META_FILE
 
@@ -66,13 +66,13 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
             case = json.loads(line)
             cases.append({"image": str(case["image"]), "box": case.get("box"), "root": path.parent})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f'{path}:{number}: need {{"image": ..., "box": [x0,y0,x1,y1] or null}}: {error}') from error
+            raise ConfigError(
+                f'{path}:{number}: need {{"image": ..., "box": [x0,y0,x1,y1] or null}}: {error}'
+            ) from error
     return cases
 
 
 def _answer(answerer: Answerer, case: dict[str, Any]) -> dict[str, Any]:
-    from model.errors import StorageError
-
     box = case["box"]
     try:
         content = read_bytes(case["image"], case["root"])

@@ -46,9 +46,7 @@ def shard(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: As
     from model.data.shards import write_shards
 
     config = read_config(params, overrides)
-    written = write_shards(
-        config.shard, manifest=workspace.VALID_MANIFEST, data=workspace.DATA, out=workspace.SHARDS
-    )
+    written = write_shards(config.shard, manifest=workspace.VALID_MANIFEST, data=workspace.DATA, out=workspace.SHARDS)
     show(written, as_json=as_json)
 
 

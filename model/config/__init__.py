@@ -5,7 +5,7 @@ Section name = pydantic class = DVC `params:` entry = pipeline parameter = MLflo
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -48,6 +48,7 @@ __all__ = [
     "load_config",
     "override",
     "parse_config",
+    "parse_section",
 ]
 
 
@@ -65,6 +66,8 @@ class Config(Section):
     deploy: DeployConfig
     search: SearchConfig
 
+
+SectionT = TypeVar("SectionT", bound=Section)
 
 # pydantic's BaseModel already owns these two names.
 _FIELDS = {"validate": "validate_", "register": "register_"}
@@ -96,8 +99,19 @@ def parse_config(tree: Mapping[str, Any], *, origin: str) -> Config:
     try:
         return Config.model_validate({_FIELDS.get(name, name): value for name, value in tree.items()})
     except ValidationError as error:
-        problems = [f"  {_dotted(item['loc'])}: {item['msg']}{_given(item)}" for item in error.errors()]
-        raise ConfigError("\n".join([f"{origin}: {len(problems)} wrong value(s)", *sorted(problems)])) from error
+        raise ConfigError(_report(error, origin=origin)) from error
+
+
+def parse_section(section: type[SectionT], values: Mapping[str, Any], *, name: str) -> SectionT:
+    """One section alone, as a pipeline's parameter carries it.
+
+    Raises:
+        ConfigError: every problem with its dotted name, one a line.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_report(error, origin=name, prefix=f"{name}.")) from error
 
 
 def dump_config(config: Config) -> dict[str, Any]:
@@ -150,6 +164,11 @@ def _copy(value: Any) -> Any:
 def _public_names() -> list[str]:
     private = {field: name for name, field in _FIELDS.items()}
     return [private.get(name, name) for name in Config.model_fields]
+
+
+def _report(error: ValidationError, *, origin: str, prefix: str = "") -> str:
+    problems = [f"  {prefix}{_dotted(item['loc'])}: {item['msg']}{_given(item)}" for item in error.errors()]
+    return "\n".join([f"{origin}: {len(problems)} wrong value(s)", *sorted(problems)])
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:

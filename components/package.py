@@ -1,0 +1,24 @@
+"""Step 9: pack the weights for TorchServe."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def package(
+    section: dict[str, Any], data_digest: str, weights: dsl.Input[dsl.Model], archive: dsl.Output[dsl.Artifact]
+) -> None:
+    """Write the archive after opening it and running it once."""
+    from pathlib import Path
+
+    from model.serving.archive import package as build_archive
+
+    from model.config import PackageConfig, parse_section
+
+    build_archive(
+        parse_section(PackageConfig, section, name="package"), weights=Path(weights.path), out=Path(archive.path)
+    )
+    archive.metadata["data_digest"] = data_digest
