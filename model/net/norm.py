@@ -1,0 +1,95 @@
+"""The choice of normalisation: by groups, by batch, by the batches of all processes, or by frozen statistics.
+
+`batch`, `synced` and `frozen` share their state keys, so that weights trained with one load into another.
+"""
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+Norm = Literal["group", "batch", "synced", "frozen"]
+_GROUP_CHANNELS = 8
+
+
+def make_norm(kind: Norm, channels: int) -> nn.Module:
+    """A normalisation of a (B, C, H, W) map with one learned scale and shift a channel."""
+    match kind:
+        case "group":
+            groups = channels // math.gcd(channels, _GROUP_CHANNELS)
+            return nn.GroupNorm(groups, channels)
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "synced":
+            return SyncedNorm(channels)
+        case "frozen":
+            return FrozenNorm(channels)
+
+
+class FrozenNorm(nn.BatchNorm2d):
+    """Batch normalisation that never reads the batch: statistics stay as loaded (mean 0, variance 1 at the start)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the stored statistics, in training as in evaluation."""
+        return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+
+
+class SyncedNorm(nn.BatchNorm2d):
+    """Batch normalisation over the union of the batches of all processes; works on CPU with gloo.
+
+    `y = (x - mean) / sqrt(var + eps) * weight + bias`, statistics over B, H, W of every rank. Values and gradients
+    equal those of one process that holds the union. In one process it is batch normalisation. Every rank must call it,
+    with at least one face.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise by shared statistics in training, by the running ones in evaluation."""
+        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            return super().forward(input)
+        x = input.float()
+        mean, variance, number = self._shared_statistics(x)
+        self._track(mean.detach(), variance.detach(), number)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        return (x * scale[:, None, None] + shift[:, None, None]).to(input.dtype)
+
+    @staticmethod
+    def _shared_statistics(x: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Mean and biased variance (C,) over all ranks, and the number of values behind each."""
+        variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+        # Sums of squares cancel in fp32; the sums themselves are short enough to send in fp64.
+        local_number = x.numel() / x.shape[1]
+        moments = torch.stack([mean.double(), variance.double() + mean.double().square()]) * local_number
+        number = torch.full((1,), local_number, dtype=torch.float64, device=x.device)
+        total: Tensor = _AllReduceSum.apply(torch.cat([moments.flatten(), number]))  # type: ignore[no-untyped-call]
+        first, second = (total[:-1] / total[-1]).view(2, -1)
+        return first.float(), (second - first.square()).clamp(min=0).float(), float(total[-1].detach())
+
+    def _track(self, mean_C: Tensor, variance_C: Tensor, number: float) -> None:
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean_C, self.momentum)
+            self.running_var.lerp_(variance_C * (number / max(number - 1, 1)), self.momentum)
+
+
+class _AllReduceSum(torch.autograd.Function):
+    """Sum over processes; the gradient of the sum of all losses is again a sum over processes."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        dist.all_reduce(gradient)
+        return gradient
