@@ -1,24 +1,37 @@
 """Sections `index`, `validate` and `shard`."""
 
+from collections import Counter
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
-from model.config.base import Count, Positive, Section, Share
+from model.config.base import Count, Section, Share
 
 Reader = Literal["w300", "aflw", "affectnet", "affectnet2021", "rafdb", "class_folders", "generic"]
+Leak = Literal["stop", "aside"]
 
 
 class Splits(Section):
-    """Which folders (or rows) of the benchmark make up each of our splits."""
+    """Which folders (or rows) of the benchmark make up each of our splits; each reader says what it takes."""
 
     train: tuple[str, ...] = ()
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _each_part_once(self) -> "Splits":
+        parts = Counter([*self.train, *self.val, *self.test])
+        twice = sorted(part for part, count in parts.items() if count > 1)
+        if twice:
+            raise ValueError(f"{', '.join(twice)} named more than once")
+        if not parts:
+            raise ValueError("no folder or row of the benchmark is named")
+        return self
+
 
 class Source(Section):
-    """One benchmark in its official layout. `path` lies under `data/`; `votes` names a FER+ table beside it."""
+    """One benchmark in its official layout. `path` lies under `data/`; `votes` names a FER+ table below it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     reader: Reader
@@ -27,24 +40,69 @@ class Source(Section):
     splits: Splits
     votes: str | None = None
 
+    @field_validator("path", "votes")
+    @classmethod
+    def _stays_below(cls, value: str | None) -> str | None:
+        if value is not None and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
+            raise ValueError("must be relative, without `..`")
+        return value
+
+    @model_validator(mode="after")
+    def _votes_have_a_reader(self) -> "Source":
+        if self.votes is not None and self.reader != "class_folders":
+            raise ValueError(f"votes belong to the reader class_folders, not to {self.reader}")
+        return self
+
 
 class IndexConfig(Section):
-    """`holdout` is the share of training groups that becomes `val` where a source names none."""
+    """`holdout` is the share of training groups that becomes `val` where a source names none.
+
+    `exclude` holds record ids and SHA-256 digests that leave the manifest.
+    """
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     holdout: Share
     exclude: tuple[str, ...]
 
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        twice = sorted(name for name, count in Counter(source.name for source in sources).items() if count > 1)
+        if twice:
+            raise ValueError(f"source {', '.join(twice)} named more than once")
+        return sources
+
+
+class LeakageConfig(Section):
+    """What a picture or a group in two splits does.
+
+    `stop` fails validation; `aside` moves the row of the less protected split (train, then val) to quarantine,
+    outside the budget.
+    """
+
+    exact: Leak
+    near: Leak
+    group: Leak
+
 
 class ValidateConfig(Section):
-    """`budget` is the largest share of bad rows; `margin` how far points may lie outside, in picture sizes."""
+    """`budget` is the largest share of bad rows.
+
+    `margin` is how far points and boxes may lie outside, in picture sizes; `shape_distance` the largest Procrustes
+    distance (0 to 1) to the mean face. Pictures are near duplicates when their perceptual hashes differ in at most
+    `near_duplicate_bits` of 64 and their thumbnails correlate by `near_duplicate_correlation`. `expected` holds
+    official numbers of labelled faces, by `source/subset`; another number is a warning.
+    """
 
     budget: Share
     min_side: Count
     max_pixels: Count
     margin: Share
-    shape_distance: Positive
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
+    shape_distance: Share
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=8)]
+    near_duplicate_correlation: Share
+    leakage: LeakageConfig
+    expected: dict[str, Count]
 
 
 class ShardConfig(Section):

@@ -1,0 +1,105 @@
+"""Our own layout: `labels.jsonl` with a JSON object a face, pictures relative to it.
+
+Keys: `image` (a path, an `s3://` address, or a member of a pack: `train.tar!000123.webp`), `split`, and, each null or
+left out where unknown, `subset`, `points` (68 pairs, 0-based pixels), `expression`, `subject`, `box` (x0, y0, x1, y1)
+and `facts` (an object). An entry of `splits` is a value of the key `split`; other rows are not part of the source.
+The group is the subject.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from model.config.data import Source
+from model.data.readers.common import (
+    box_of,
+    expression_fields,
+    facts_text,
+    label_of,
+    problem,
+    read_text,
+    record,
+    require_file,
+    split_parts,
+)
+from model.schema import FaceRecord
+
+LABELS_FILE = "labels.jsonl"
+
+
+class Label(BaseModel):
+    """A line of `labels.jsonl`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image: str
+    split: str
+    subset: str | None = None
+    points: list[list[float]] | None = None
+    expression: str | None = None
+    subject: str | int | None = None
+    box: list[float] | None = None
+    facts: dict[str, Any] | None = None
+
+
+def read(source: Source, data: Path) -> Iterator[FaceRecord]:
+    """One row a line whose split is asked for, or that cannot be read."""
+    file = require_file([data / source.path / LABELS_FILE], source)
+    splits = {part: split for split, part in split_parts(source)}
+    name = f"{source.path}/{LABELS_FILE}"
+    seen: Counter[str] = Counter()
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
+        if not line.strip():
+            continue
+        label = _parse(line, name, number)
+        if isinstance(label, str):
+            identity = f"{source.name}/{LABELS_FILE}#{number}"
+            yield record(source, next(iter(splits.values())), "", LABELS_FILE, record_id=identity, problem=label)
+        elif label.split in splits:
+            seen[label.image] += 1
+            yield _face(source, splits[label.split], label, f"{name}, line {number}", seen[label.image])
+
+
+def _parse(line: str, name: str, number: int) -> Label | str:
+    try:
+        label = Label.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "line"
+        return problem("bad_label", name, f"{where}: {first['msg']}", number)
+    path = PurePosixPath(label.image)
+    if not label.image.startswith("s3://") and (path.is_absolute() or ".." in path.parts):
+        return problem("bad_label", name, f"image `{label.image[:80]}` leaves the folder of the labels", number)
+    if label.points is not None and any(len(pair) != 2 for pair in label.points):
+        return problem("bad_label", name, "points are not pairs of x and y", number)
+    if label.box is not None and len(label.box) != 4:
+        return problem("bad_label", name, "box is not x0, y0, x1, y1", number)
+    return label
+
+
+def _face(source: Source, split: str, label: Label, place: str, occurrence: int) -> FaceRecord:
+    fields: dict[str, Any] = {
+        "group": None if label.subject is None else f"{source.name}/{label.subject}",
+        "box": label.box,
+        "record_id": f"{source.name}/{label.image}" + (f"#{occurrence}" if occurrence > 1 else ""),
+    }
+    if label.points is not None:
+        points = np.array(label.points, dtype=np.float64).reshape(-1, 2)
+        fields |= {"points": points.ravel().tolist(), "points_mask": [True] * len(points)}
+        fields["box"] = label.box or box_of(points)
+    facts = dict(label.facts or {})
+    if label.expression is not None:
+        expression = label_of(label.expression)
+        if expression is None:
+            what = f"expression `{label.expression[:40]}` is not known"
+            fields["problem"] = problem("unknown_expression", place, what)
+        else:
+            fields |= expression_fields(expression)
+            facts |= json.loads(fields.get("facts") or "{}")
+    fields["facts"] = facts_text(facts)
+    return record(source, split, label.subset or label.split, label.image, **fields)

@@ -1,0 +1,46 @@
+"""Holding out a part of the training data for selection, by person or photo, never by picture."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+
+from model.schema import FaceRecord
+
+
+def hold_out(records: list[FaceRecord], *, sources: Iterable[str], share: float, seed: int) -> list[FaceRecord]:
+    """The records with about `share` of the training groups of `sources` moved to `val`.
+
+    A group is a person or a photo, a lone record where neither is known; groups that share identical bytes move
+    together. Membership depends on the seed and the group alone, so that added data moves nothing else.
+    """
+    cut = set(sources)
+    candidates = [record for record in records if record.source in cut and record.split == "train"]
+    roots = _components(candidates)
+    held = {record.record_id for record in candidates if _draw(roots[_key(record)], seed) < share}
+    return [replace(record, split="val") if record.record_id in held else record for record in records]
+
+
+def _key(record: FaceRecord) -> str:
+    return record.group or record.record_id
+
+
+def _draw(group: str, seed: int) -> float:
+    """A number in [0, 1) that is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8]) / 2**64
+
+
+def _components(records: list[FaceRecord]) -> dict[str, str]:
+    """The smallest group name of each set of groups that are linked by identical pictures."""
+    parent: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    first: dict[str, str] = {}
+    for record in records:
+        one, other = find(_key(record)), find(first.setdefault(record.sha256 or record.record_id, _key(record)))
+        parent[max(one, other)] = min(one, other)
+    return {key: find(key) for key in parent}
