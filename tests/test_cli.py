@@ -1,0 +1,125 @@
+"""The command line: names, help and exit codes that users' scripts rely on."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = (
+    "index",
+    "validate",
+    "shard",
+    "train",
+    "evaluate",
+    "register",
+    "promote",
+    "package",
+    "deploy",
+    "rollback",
+    "history",
+    "lineage",
+    "verify",
+    "search",
+    "predict",
+    "pipeline",
+    "data",
+    "recipe",
+    "plot",
+    "doctor",
+)
+
+
+def rmtl(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from model.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, root: Path) -> Path:
+    """An empty folder with the committed params.yaml and recipes."""
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    (tmp_path / "recipes").symlink_to(root / "recipes")
+    return tmp_path
+
+
+def test_help_lists_every_command(root: Path) -> None:
+    text = rmtl("--help", cwd=root).stdout
+    assert [name for name in COMMANDS if not re.search(rf"\b{name}\b", text)] == []
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("pipeline", "data")])
+def test_each_command_has_help_with_an_example(command: str, root: Path) -> None:
+    result = rmtl(command, "--help", cwd=root)
+    assert result.returncode == 0
+    assert f"Example: rmtl {command}" in " ".join(result.stdout.split())
+
+
+def test_wrong_parameters_end_with_exit_code_2(workspace: Path) -> None:
+    result = rmtl("index", "--set", "train.lr=-1", "--set", "seed=x", cwd=workspace)
+    assert result.returncode == 2
+    assert "train.lr" in result.stderr
+    assert "seed" in result.stderr
+
+
+def test_an_unknown_option_ends_with_exit_code_2(workspace: Path) -> None:
+    assert rmtl("index", "--nonsense", cwd=workspace).returncode == 2
+
+
+def test_missing_data_ends_with_exit_code_3_or_1_and_a_hint(workspace: Path) -> None:
+    result = rmtl("index", cwd=workspace)
+    assert result.returncode == 3
+    assert "data/sample" in result.stderr
+    assert not (workspace / "artifacts").exists()
+
+
+def test_a_recipe_changes_values_and_keeps_comments(workspace: Path) -> None:
+    before = (workspace / "params.yaml").read_text()
+    result = rmtl("recipe", "row-hard-sharing", cwd=workspace)
+    assert result.returncode == 0, result.stderr
+    after = (workspace / "params.yaml").read_text()
+    assert after.splitlines()[0] == before.splitlines()[0]
+    assert "kind: none" in after
+    assert "kind: cross" not in after
+
+
+def test_an_unknown_recipe_lists_those_that_exist(workspace: Path) -> None:
+    result = rmtl("recipe", "nonsense", cwd=workspace)
+    assert result.returncode == 2
+    assert "real-cpu" in result.stderr
+
+
+def test_predict_without_weights_says_how_to_get_some(workspace: Path) -> None:
+    result = rmtl("predict", "photo.jpg", cwd=workspace)
+    assert result.returncode == 1
+    assert "dvc pull weights" in result.stderr
+
+
+def test_a_malformed_case_is_named_by_line(workspace: Path) -> None:
+    (workspace / "cases.jsonl").write_text('{"image": "a.png", "box": null}\n{"box": null}\n')
+    result = rmtl("predict", "--cases", "cases.jsonl", cwd=workspace)
+    assert result.returncode == 2
+    assert "cases.jsonl:2" in result.stderr
+
+
+def test_doctor_prints_a_line_each(root: Path) -> None:
+    result = rmtl("doctor", "--json", cwd=root)
+    findings = {item["name"]: item["status"] for item in json.loads(result.stdout)}
+    assert {"python", "java", "disk", "mlflow", "s3", "torch"} <= set(findings)
+    assert result.returncode == 0
+
+
+def test_doctor_reports_a_dead_service_with_exit_code_5(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    result = rmtl("doctor", cwd=root)
+    assert result.returncode == 5
+    assert "away  mlflow" in result.stdout
+
+
+def test_restricted_data_never_enters_the_bundled_store(workspace: Path) -> None:
+    assert rmtl("recipe", "real-cpu", cwd=workspace).returncode == 0
+    result = rmtl("data", "push", "--remote", "bundled", cwd=workspace)
+    assert result.returncode == 2
+    assert "restricted" in result.stderr
