@@ -1,0 +1,142 @@
+"""One batch of faces: pictures read, cut and varied, labels in crop units."""
+
+import logging
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from model.config import TrainConfig
+from model.data.augment import augment
+from model.data.codec import Floats, Pixels
+from model.data.faces import Bools, Faces, Ints
+from model.data.sampler import draw_epoch, epoch_length, make_groups, rank_positions
+from model.data.transforms import crop_face
+from model.errors import DataContractError, ImageError, StorageError
+from model.schema import EXPRESSIONS, FLIP_19, FLIP_68, NO_LABEL, FaceBatch
+
+_LOG = logging.getLogger(__name__)
+_MAX_REPLACED = 16
+"""Unreadable records in a row after which the shards, not a record, are at fault."""
+
+
+class Drawn(NamedTuple):
+    """A batch, and how many of its faces stand in for unreadable ones."""
+
+    batch: FaceBatch
+    replaced: int
+
+
+class Batches(Dataset[Drawn]):
+    """Makes batch `step` of an epoch from (epoch, step), with no state that depends on what was made before."""
+
+    def __init__(self, faces: Faces, config: TrainConfig, *, training: bool, rank: int, world: int, seed: int) -> None:
+        self._faces, self._config, self._training = faces, config, training
+        self._seed = seed & 0xFFFFFFFF
+        self._length = len(faces)
+        if training:
+            self._groups = make_groups(faces.source_N, faces.expression_N, config.balance)
+            self._length = epoch_length(len(faces), config.batch_size, config.steps_per_epoch)
+        self._positions = rank_positions(self._length, config.batch_size, rank=rank, world=world)
+        # The order of an epoch is the same on every rank; each process computes it once.
+        self._order = lru_cache(maxsize=1)(self._draw)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, job: tuple[int, int]) -> Drawn:
+        epoch, step = job
+        positions = self._positions[step]
+        rows = np.empty(len(positions), dtype=np.int64)
+        images = np.empty((len(positions), *[self._config.net.input_size] * 2, 3), dtype=np.uint8)
+        matrices = np.empty((len(positions), 2, 3))
+        flipped = np.zeros(len(positions), dtype=np.bool_)
+        replaced = 0
+        for number, position in enumerate(positions.tolist()):
+            picture, rows[number], tries = self._readable(epoch, position)
+            replaced += tries > 0
+            images[number], matrices[number], flipped[number] = self._crop(picture, int(rows[number]), epoch, position)
+        return Drawn(self._collate(images, matrices, flipped, rows), replaced)
+
+    def _draw(self, epoch: int) -> Ints:
+        if not self._training:
+            return np.arange(self._length)
+        return draw_epoch(self._groups, self._length, seed=self._seed, epoch=epoch)
+
+    def _readable(self, epoch: int, position: int) -> tuple[Pixels, int, int]:
+        """The picture drawn at a position; in training the next position's where it cannot be read."""
+        order = self._order(epoch)
+        for tries in range(_MAX_REPLACED):
+            row = int(order[(position + tries) % self._length])
+            try:
+                return self._faces.read_picture(row), row, tries
+            except (ImageError, StorageError) as error:
+                if not self._training:
+                    raise DataContractError(f"a face of {self._faces.split} cannot be read: {error}") from error
+                _LOG.warning("epoch %d, position %d: %s; the next draw takes its place", epoch, position, error)
+        raise DataContractError(
+            f"{self._faces.folder}: {_MAX_REPLACED} records in a row cannot be read; run `rmtl shard` again"
+        )
+
+    def _crop(self, picture: Pixels, row: int, epoch: int, position: int) -> tuple[Pixels, Floats, bool]:
+        x0, y0, x1, y1 = self._faces.box_N4[row].tolist()
+        net = self._config.net
+        if not self._training:
+            return *crop_face(picture, (x0, y0, x1, y1), size=net.input_size, crop_scale=net.crop_scale), False
+        # A seed of zeros at the end would equal the shorter one, hence + 1.
+        generator = np.random.default_rng([self._seed, epoch, position + 1])
+        return augment(
+            picture,
+            (x0, y0, x1, y1),
+            self._config.augment,
+            generator,
+            size=net.input_size,
+            crop_scale=net.crop_scale,
+        )
+
+    def _collate(self, images_BHWC: Pixels, matrices: Floats, flipped: Bools, rows: Ints) -> FaceBatch:
+        faces = self._faces
+        landmarks, landmarks_mask = _encode(
+            faces.landmarks_NK2[rows], faces.landmarks_mask_NK[rows], matrices, flipped, FLIP_68
+        )
+        points19, points19_mask = _encode(
+            faces.points19_NM2[rows], faces.points19_mask_NM[rows], matrices, flipped, FLIP_19
+        )
+        labels = faces.expression_N[rows]
+        votes = faces.votes_NV[rows] if self._config.loss.votes else None
+        return FaceBatch(
+            image_BCHW=torch.from_numpy(images_BHWC).permute(0, 3, 1, 2),
+            landmarks_BK2=torch.from_numpy(landmarks),
+            landmarks_mask_BK=torch.from_numpy(landmarks_mask),
+            points19_BM2=torch.from_numpy(points19),
+            points19_mask_BM=torch.from_numpy(points19_mask),
+            expression_BE=torch.from_numpy(_distribution(labels, votes)),
+            expression_mask_B=torch.from_numpy(labels != NO_LABEL),
+            source_B=torch.from_numpy(faces.source_N[rows]),
+            row_B=torch.from_numpy(rows),
+        )
+
+
+def _encode(
+    points_BK2: Floats, mask_BK: Bools, matrices: Floats, flipped: Bools, partner: Ints
+) -> tuple[NDArray[np.float32], Bools]:
+    """Points in crop units, left and right renamed where mirrored, zero where unknown."""
+    encoded = np.einsum("bij,bkj->bki", matrices[:, :, :2], points_BK2) + matrices[:, None, :, 2]
+    encoded[flipped] = encoded[flipped][:, partner]
+    mask = mask_BK.copy()
+    mask[flipped] = mask[flipped][:, partner]
+    return np.where(mask[:, :, None], encoded, 0.0).astype(np.float32), mask
+
+
+def _distribution(labels_B: Ints, votes_BV: Floats | None) -> NDArray[np.float32]:
+    """One-hot rows, zero without label; the shares of the votes for our classes where a labelled face has such."""
+    count = len(EXPRESSIONS)
+    target: NDArray[np.float32] = (labels_B[:, None] == np.arange(count)).astype(np.float32)
+    if votes_BV is not None:
+        ours = votes_BV[:, :count]
+        voted = (ours.sum(axis=1) > 0) & (labels_B != NO_LABEL)
+        target[voted] = ours[voted] / ours[voted].sum(axis=1, keepdims=True)
+    return target

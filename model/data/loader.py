@@ -1,0 +1,144 @@
+"""Batches of faces from the shards, the same ones for any number of processes, workers and threads."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from model.config import TrainConfig
+from model.data.batches import Batches, Drawn
+from model.data.faces import Faces, read_faces
+from model.errors import FaceError
+from model.schema import FaceBatch
+
+_THREADS = 2
+_AHEAD = 4
+"""Batches in preparation while the network works on one."""
+_STALLED_S = 300
+
+
+class FaceLoader:
+    """Iterable of `FaceBatch`, one process's part of each global batch.
+
+    Iterating draws the epoch of `set_epoch` (0 at first). `image_BCHW` lies in memory as BHWC. Points may leave 0..1
+    where a face is moved out of its crop. `replaced` counts the training faces so far that another one stood in for,
+    because their record could not be read. Break off at any time; every failure in a worker or thread is raised here.
+
+    Attributes:
+        sources: names that `source_B` numbers.
+        data_digest: digest of all valid data, of every split.
+        restricted: whether a source forbids commercial use.
+        faces: number of faces in the split, of all processes together.
+    """
+
+    def __init__(self, batches: Batches, faces: Faces, workers: int) -> None:
+        self.sources = faces.sources
+        self.data_digest = faces.data_digest
+        self.restricted = faces.restricted
+        self.faces = len(faces)
+        self.replaced = 0
+        self._batches = batches
+        self._epoch = 0
+        self._workers = _start_workers(batches, workers, self._jobs) if workers else None
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration draws."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[FaceBatch]:
+        drawn = self._from_threads() if self._workers is None else self._from_workers()
+        for each in drawn:
+            self.replaced += each.replaced
+            yield each.batch
+
+    def _jobs(self) -> list[tuple[int, int]]:
+        return [(self._epoch, step) for step in range(len(self))]
+
+    def _from_threads(self) -> Iterator[Drawn]:
+        """Prepare a few batches ahead, in order; decoding and warping run outside the interpreter's lock."""
+        cv2.setNumThreads(1)
+        pending: deque[Future[Drawn]] = deque()
+        pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="faces")
+        try:
+            for job in self._jobs():
+                pending.append(pool.submit(self._batches.__getitem__, job))
+                if len(pending) > _AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _from_workers(self) -> Iterator[Drawn]:
+        assert self._workers is not None
+        try:
+            yield from self._workers
+        except RuntimeError as error:
+            # torch tells a killed or stalled worker as a plain RuntimeError.
+            raise FaceError(
+                f"a loader process failed: {error}; lower train.loader_workers if memory is short, then resume"
+            ) from error
+
+
+class _Jobs(Sampler[tuple[int, int]]):
+    """The (epoch, step) pairs of the epoch that is current when iteration starts."""
+
+    def __init__(self, jobs: Callable[[], list[tuple[int, int]]]) -> None:
+        self._jobs = jobs
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._jobs())
+
+    def __len__(self) -> int:
+        return len(self._jobs())
+
+
+def make_loader(  # noqa: PLR0913 - the call of every trainer and test, spelled out
+    shards: Path, split: str, config: TrainConfig, *, training: bool, rank: int, world: int, seed: int
+) -> FaceLoader:
+    """Open a split of the shards for one of `world` processes.
+
+    In training the faces are drawn by `config.balance` and augmented; together the ranks see the very batches that one
+    process would, pixel for pixel. Otherwise each face comes exactly once, in order, as `crop_face` cuts it, and the
+    last batch may be smaller or, on some ranks, missing.
+
+    Raises:
+        DataContractError: no shards, damaged ones, or no face in the split.
+        ConfigError: `train.batch_size` cannot be divided over the processes.
+    """
+    faces = read_faces(shards, split)
+    batches = Batches(faces, config, training=training, rank=rank, world=world, seed=seed)
+    return FaceLoader(batches, faces, config.loader_workers)
+
+
+def _start_workers(batches: Batches, workers: int, jobs: Callable[[], list[tuple[int, int]]]) -> "DataLoader[Drawn]":
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=_Jobs(jobs),
+        num_workers=workers,
+        collate_fn=_as_is,
+        worker_init_fn=_start_worker,
+        timeout=_STALLED_S,
+        persistent_workers=True,
+        # Its own generator: the number of workers must not shift the global random stream.
+        generator=torch.Generator(),
+    )
+
+
+def _as_is(drawn: Any) -> Any:
+    return drawn
+
+
+def _start_worker(number: int) -> None:
+    del number
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
