@@ -37,7 +37,11 @@ class NetConfig(Section):
 
 
 class LossConfig(Section):
-    """Only the ratio of the two task weights matters. `base_share` is the `b` in `(1-b) L(final) + b L(base)`."""
+    """Only the ratio of the two task weights matters. `base_share` is the `b` in `(1-b) L(final) + b L(base)`.
+
+    `wing_width` and `wing_curvature` shape the landmark loss, in crop units; `heatmap_sigma` is in cells of the map.
+    `votes` trains on the distribution of votes where a face has them, else on its first name.
+    """
 
     weighting: Literal["fixed", "uncertainty", "dwa", "famo"]
     landmark_weight: Weight
@@ -45,6 +49,9 @@ class LossConfig(Section):
     points19_weight: Weight
     base_share: Share
     heatmap_weight: Weight
+    heatmap_sigma: Positive
+    wing_width: Positive
+    wing_curvature: Positive
     label_smoothing: Share
     votes: bool
 
@@ -53,7 +60,8 @@ class AssociationConfig(Section):
     """The map from face shape to expression, and the two losses by which unlabelled tasks learn.
 
     `noise` is in inter-ocular distances; both transfer losses start when the map beats chance by `start_margin` of
-    macro-F1 held out, then grow over `ramp_epochs`. `pseudo_weight` belongs to the EMA teacher's pseudo labels.
+    macro-F1 held out, then grow over `ramp_epochs`. `pseudo_weight` belongs to the EMA teacher's pseudo labels, which
+    count where the teacher is surer than `pseudo_confidence`; `pseudo_times_map` multiplies them by the map's answer.
     """
 
     learn_weight: Weight
@@ -67,6 +75,7 @@ class AssociationConfig(Section):
     ramp_epochs: Count
     pseudo_weight: Weight
     pseudo_confidence: Share
+    pseudo_times_map: bool
 
 
 class AugmentConfig(Section):
@@ -93,7 +102,11 @@ class BalanceConfig(Section):
 
 
 class TrainConfig(Section):
-    """`batch_size` is global: it is divided over the processes."""
+    """`batch_size` is global: it is divided over the processes.
+
+    `steps_per_epoch` 0 means one pass over the training faces. `checkpoint_every` counts steps between checkpoints
+    within an epoch (0: only at its end). `max_bad_steps` non-finite steps in a row are skipped, one more is an error.
+    """
 
     epochs: Count
     batch_size: Count
@@ -107,6 +120,7 @@ class TrainConfig(Section):
     channels_last: bool
     loader_workers: Annotated[int, Field(ge=0)]
     val_every: Count
+    checkpoint_every: Annotated[int, Field(ge=0)]
     max_bad_steps: Annotated[int, Field(ge=0)]
     net: NetConfig
     loss: LossConfig

@@ -1,0 +1,43 @@
+"""Train on a bare machine, without the rest of the system.
+
+Run: python -m model.train --params params.yaml --shards artifacts/shards --out artifacts/train
+Run: torchrun --nproc-per-node 2 -m model.train --params params.yaml --shards artifacts/shards --out artifacts/train
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import yaml
+
+from model.config import load_config
+from model.errors import FaceError
+from model.train.loop import train
+
+
+def main() -> int:
+    """Train as the arguments say; the exit code of the failure, 143 after SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="configuration (params.yaml)")
+    parser.add_argument("--shards", type=Path, default=Path("artifacts/shards"), help="folder written by rmtl shard")
+    parser.add_argument("--out", type=Path, default=Path("artifacts/train"), help="folder for weights and checkpoint")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="e.g. train.epochs=3")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        overrides = dict(_assignment(text) for text in arguments.set)
+        train(load_config(arguments.params, overrides), shards=arguments.shards, out=arguments.out)
+    except FaceError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return error.exit_code
+    return 0
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    return name, yaml.safe_load(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Several processes that train as one: sums are reduced, then divided once.
+
+The place in the team comes from torchrun's environment; without it there is a team of one, and nothing is sent.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from model.errors import FaceError
+
+# A rank that waits longer than this for another one gives up: the other one hangs.
+TIMEOUT = timedelta(minutes=10)
+
+
+class TrainingError(FaceError):
+    """Training cannot go on: losses stay non-finite, memory is short, or another process has died."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """Who takes part: `rank` of `world` processes, and the device this one computes on."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and talks to people."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The element-wise sum over the processes, in place and equal on each.
+
+        Raises:
+            TrainingError: another process has left.
+        """
+        if self.world > 1:
+            with _lost_peer(self):
+                dist.all_reduce(values)
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on at least one process."""
+        return bool(self.sum(torch.tensor([float(flag)], device=self.device)).item())
+
+    def gather_rows(self, rows_ND: Tensor) -> Tensor:
+        """The rows of all processes below one another; processes may hold different numbers of rows, or none."""
+        if self.world == 1:
+            return rows_ND
+        numbers = torch.zeros(self.world, dtype=torch.int64, device=self.device)
+        numbers[self.rank] = len(rows_ND)
+        counts = [int(number) for number in self.sum(numbers)]
+        padded = torch.zeros(max(counts), *rows_ND.shape[1:], dtype=rows_ND.dtype, device=self.device)
+        padded[: len(rows_ND)] = rows_ND
+        parts = [torch.empty_like(padded) for _ in counts]
+        with _lost_peer(self):
+            dist.all_gather(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Put the sum over the processes into each `grad`; a gradient absent on one of them counts as zero.
+
+        One message for all parameters: a parameter that a batch leaves unused on some ranks needs no bookkeeping.
+        """
+        if self.world == 1:
+            return
+        parameters = list(parameters)
+        flat = torch.cat([_gradient(parameter).reshape(-1) for parameter in parameters])
+        self.sum(flat)
+        parts = torch.split(flat, [item.numel() for item in parameters])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def average_buffers(self, net: nn.Module) -> None:
+        """Make floating-point buffers (running statistics) equal on all processes."""
+        if self.world == 1:
+            return
+        for buffer in net.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(self.sum(buffer.clone()) / self.world)
+
+
+@contextmanager
+def join() -> Iterator[Team]:
+    """Take part in the team that torchrun's environment describes, and leave it at the end."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    device = _device()
+    if world == 1:
+        yield Team(0, 1, device)
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    try:
+        yield Team(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+def _device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cpu")
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+@contextmanager
+def _lost_peer(team: Team) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, dist.DistError) as error:
+        raise TrainingError(
+            f"process {team.rank} of {team.world}: another process has left ({str(error).splitlines()[0]}); "
+            "its own message says why, start again with the same folder to resume"
+        ) from error

@@ -1,0 +1,168 @@
+"""A training under way: the parts it is made of, and what it writes."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.config import Config
+from model.data.loader import FaceLoader, make_loader
+from model.data.shards import read_points
+from model.errors import CheckpointError
+from model.net.multitask import build_net, export_state
+from model.schema import EXPRESSIONS, TrainResult
+from model.train import checkpoint
+from model.train.checkpoint import Origin, Progress
+from model.train.distributed import Team
+from model.train.log import RunLog
+from model.train.losses import task_losses
+from model.train.mean_shape import Points, mean_shape
+from model.train.optim import Ema, load_optimizer_tensors, lr_at, make_optimizer, optimizer_tensors
+from model.train.spool import Spool
+from model.train.step import Learner, epoch_means
+from model.train.validation import Held, score
+from model.train.weighting import make_weighting
+from model.weights import WEIGHTS_FILE, describe, load_meta, save_weights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Session:
+    """What `train` works with; only the leading process writes."""
+
+    config: Config
+    out: Path
+    learner: Learner
+    train: FaceLoader
+    val: FaceLoader
+    log: Spool
+    shape_K2: Points
+    origin: Origin
+
+    def save_checkpoint(self) -> None:
+        """Write all that a later call needs to go on from here."""
+        learner = self.learner
+        if not learner.team.leads:
+            return
+        tensors = checkpoint.pack(
+            net=learner.net.state_dict(),
+            ema=learner.ema.net.state_dict(),
+            optimizer=optimizer_tensors(learner.optimizer),
+            weighting=learner.weighting.state(),
+            counts={"seen": learner.seen_E, "ema_updates": torch.tensor(learner.ema.updates)},
+        )
+        checkpoint.save(self.out, learner.progress, tensors, self.origin)
+
+    def end_epoch(self, held: Held | None, *, seconds: float) -> None:
+        """Take note of a finished epoch: best weights, history, checkpoint."""
+        learner, progress = self.learner, self.learner.progress
+        means = epoch_means(progress.sums)
+        learner.weighting.end_epoch(_task_means(learner, means))
+        values = {"train/lr": lr_at(learner.number - 1, self.config.train, learner.steps_per_epoch)}
+        values |= {f"train/{name}": mean for name, mean in means.items()}
+        if held is not None:
+            values |= held.metrics
+            self._judge(held)
+        values |= {"train/faces_per_second": self.config.train.batch_size * learner.steps_per_epoch / seconds}
+        progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+        self.log.metrics(values, learner.number)
+        self.log.epoch({"epoch": progress.epoch, **values})
+        self.save_checkpoint()
+
+    def result(self) -> TrainResult:
+        """Where the kept weights are.
+
+        Raises:
+            CheckpointError: no epoch has been kept, or its weights are gone.
+        """
+        progress = self.learner.progress
+        if progress.best_epoch < 0:
+            raise CheckpointError(f"{self.out}: no epoch was validated, so there are no weights; raise train.epochs")
+        self.learner.team.any(False)
+        return TrainResult(
+            weights=str(self.out / WEIGHTS_FILE),
+            weights_digest=load_meta(self.out).weights_digest,
+            data_digest=self.origin.data_digest,
+            epoch=progress.best_epoch,
+            metrics=progress.best_metrics,
+        )
+
+    def _judge(self, held: Held) -> None:
+        """Start the transfer losses when the map has proved itself; keep the weights when they are the best so far."""
+        progress, config = self.learner.progress, self.config.train.association
+        progress.transfer_margin = held.map_margin
+        if progress.transfer_since < 0 and held.map_f1 >= held.chance_f1 + config.start_margin:
+            progress.transfer_since = progress.epoch + 1
+        value = score(held.metrics)
+        if progress.best_epoch >= 0 and value <= progress.best_score:
+            return
+        progress.best_epoch, progress.best_score, progress.best_metrics = progress.epoch, value, held.metrics
+        if self.learner.team.leads:
+            meta = describe(
+                self.config,
+                mean_shape=tuple((float(x), float(y)) for x, y in self.shape_K2),
+                data_digest=self.origin.data_digest,
+                restricted=self.train.restricted,
+                temperature=held.temperature,
+                metrics=held.metrics,
+            )
+            save_weights(self.out, export_state(self.learner.ema.net), meta)
+
+
+def open_session(config: Config, *, shards: Path, out: Path, log: RunLog, team: Team) -> Session:
+    """Build every part, then go on from the checkpoint under `out` if there is one."""
+    train = make_loader(
+        shards, "train", config.train, training=True, rank=team.rank, world=team.world, seed=config.seed
+    )
+    val = make_loader(shards, "val", config.train, training=False, rank=team.rank, world=team.world, seed=config.seed)
+    shape_K2 = mean_shape(*read_points(shards, "train", config.train.net.crop_scale))
+    learner = _learner(config, shape_K2, len(train), team)
+    origin = checkpoint.origin_of(config, train.data_digest)
+    spool = Spool(out, log, active=team.leads)
+    session = Session(config, out, learner, train, val, spool, shape_K2, origin)
+    found = checkpoint.load(out, origin)
+    if found is not None:
+        _restore(learner, *found)
+        logger.info("%s: going on in epoch %d after step %d", out, learner.progress.epoch, learner.progress.step)
+    spool.restart(learner.number, learner.progress.epoch)
+    return session
+
+
+def _learner(config: Config, shape_K2: Points, steps_per_epoch: int, team: Team) -> Learner:
+    settings = config.train
+    net = build_net(settings.net, settings.association, mean_shape_K2=shape_K2, seed=config.seed).to(team.device)
+    if settings.channels_last:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weighting = make_weighting(settings.loss, team.device)
+    return Learner(
+        config=settings,
+        seed=config.seed,
+        team=team,
+        net=net,
+        ema=Ema(net, settings.ema_decay),
+        weighting=weighting,
+        optimizer=make_optimizer(net, settings, weighting.parameters()),
+        progress=Progress(),
+        steps_per_epoch=steps_per_epoch,
+        seen_E=torch.ones(len(EXPRESSIONS), dtype=torch.float64, device=team.device),
+    )
+
+
+def _restore(learner: Learner, progress: Progress, tensors: dict[str, Tensor]) -> None:
+    learner.progress = progress
+    learner.net.load_state_dict(checkpoint.unpack(tensors, "net"))
+    learner.ema.net.load_state_dict(checkpoint.unpack(tensors, "ema"))
+    load_optimizer_tensors(learner.optimizer, checkpoint.unpack(tensors, "optimizer"))
+    learner.weighting.load(checkpoint.unpack(tensors, "weighting"))
+    counts = checkpoint.unpack(tensors, "counts")
+    learner.seen_E.copy_(counts["seen"])
+    learner.ema.updates = int(counts["ema_updates"])
+
+
+def _task_means(learner: Learner, means: dict[str, float]) -> dict[str, float]:
+    """Mean loss of each task over the epoch."""
+    tensors = {name: torch.tensor(mean) for name, mean in means.items()}
+    return {task: float(loss) for task, loss in task_losses(tensors, learner.config.loss).items()}

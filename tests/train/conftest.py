@@ -1,0 +1,131 @@
+"""Drawn faces in shards: small, fast, and with an answer that pixels give away."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from model.config import Config, ShardConfig, load_config, override, parse_config
+from model.data.manifest import write_manifest
+from model.data.shards import write_shards
+from model.schema import EXPRESSIONS, FaceRecord
+from model.storage import digest_bytes
+from model.train.mean_shape import template
+
+ROOT = Path(__file__).parents[2]
+SIDE = 48
+# Mouth corners down or up, mouth open, brows up, lids apart: enough to tell seven classes by shape.
+_STYLE = {
+    "neutral": (0.0, 0.0, 0.0, 0.0),
+    "happy": (-0.06, 0.02, 0.0, 0.0),
+    "sad": (0.06, 0.0, 0.0, -0.01),
+    "surprise": (0.0, 0.12, -0.06, 0.02),
+    "fear": (0.03, 0.06, -0.05, 0.03),
+    "disgust": (0.03, -0.03, 0.04, -0.02),
+    "anger": (0.0, -0.02, 0.06, 0.0),
+}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Config:
+    """params.yaml made cheap: fp32, no augmentation, no dropout, small faces."""
+    return tiny()
+
+
+@pytest.fixture(scope="session")
+def tiny_shards(tmp_path_factory) -> Path:
+    """24 training faces (a third with both labels, a third each with one) and 12 held-out ones."""
+    return make_shards(tmp_path_factory.mktemp("drawn"), train=24, val=12)
+
+
+def tiny(**overrides: object) -> Config:
+    cheap = {
+        "train.epochs": 2,
+        "train.batch_size": 8,
+        "train.precision": "fp32",
+        "train.channels_last": False,
+        "train.warmup_epochs": 0.0,
+        "train.net.input_size": 32,
+        "train.net.width": 0.5,
+        "train.net.dropout": 0.0,
+        "train.checkpoint_every": 0,
+    }
+    still = {f"train.augment.{name}": 0.0 for name in load_config(ROOT / "params.yaml").train.augment.model_dump()}
+    return change(load_config(ROOT / "params.yaml"), **{**cheap, **still, **overrides})
+
+
+def change(config: Config, **overrides: object) -> Config:
+    from model.config import dump_config
+
+    return parse_config(override(dump_config(config), overrides), origin="test")
+
+
+def make_shards(folder: Path, *, train: int, val: int, both: bool = False, shuffled: bool = False) -> Path:
+    """Shards of drawn faces; `both` labels every training face twice, `shuffled` draws its class anew."""
+    generator = np.random.default_rng(7)
+    records = [_record(folder, "train", number, generator, both=both) for number in range(train)]
+    if shuffled:
+        names = generator.permutation([record.expression or "" for record in records])
+        records = [
+            FaceRecord(**{**record.__dict__, "expression": str(name) or None})
+            for record, name in zip(records, names, strict=True)
+        ]
+    records += [_record(folder, "val", number, generator, both=True) for number in range(val)]
+    write_manifest(folder / "manifest.parquet", records)
+    shard = ShardConfig(faces_per_shard=64, max_side=256, window=2.0)
+    write_shards(shard, manifest=folder / "manifest.parquet", data=folder, out=folder / "shards")
+    return folder / "shards"
+
+
+def _record(folder: Path, split: str, number: int, generator: np.random.Generator, *, both: bool) -> FaceRecord:
+    name = EXPRESSIONS[number % len(EXPRESSIONS)]
+    points = _draw_points(name, generator) * SIDE
+    content = cv2.imencode(".png", _draw_face(points, generator))[1].tobytes()
+    path = folder / f"{split}{number:03d}.png"
+    path.write_bytes(content)
+    has_points, has_expression = both or number % 3 != 1, both or number % 3 != 2
+    return FaceRecord(
+        record_id=path.stem,
+        source="points" if has_points else "names",
+        split=split,
+        subset=split,
+        group=path.stem,
+        image=path.name,
+        sha256=digest_bytes(content),
+        width=SIDE,
+        height=SIDE,
+        box=[*points.min(axis=0).tolist(), *points.max(axis=0).tolist()],
+        points=points.ravel().tolist() if has_points else None,
+        points_mask=[True] * len(points) if has_points else None,
+        expression=name if has_expression else None,
+    )
+
+
+def _draw_points(name: str, generator: np.random.Generator) -> np.ndarray:
+    corners, opening, brows, lids = _STYLE[name]
+    points = template()
+    points[[48, 54, 60, 64], 1] += corners
+    points[[55, 56, 57, 58, 59, 65, 66, 67], 1] += opening
+    points[17:27, 1] += brows
+    points[[37, 38, 43, 44], 1] -= lids
+    points += generator.normal(0, 0.004, points.shape)
+    return (points - 0.5) * generator.uniform(0.75, 0.85) + 0.5 + generator.uniform(-0.04, 0.04, 2)
+
+
+def _draw_face(points: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    scale = 8
+    canvas = np.full((SIDE * scale, SIDE * scale, 3), generator.integers(20, 80), np.uint8)
+    place = ((points + 0.5) * scale).astype(np.int32)
+    cv2.fillPoly(canvas, [np.concatenate([place[:17], place[26:16:-1]])], (200, 180, 160))
+    for part, colour in ((slice(36, 42), (40, 40, 60)), (slice(42, 48), (40, 40, 60)), (slice(48, 60), (60, 60, 190))):
+        cv2.fillPoly(canvas, [place[part]], colour)
+    for part in (slice(17, 22), slice(22, 27), slice(27, 31), slice(31, 36)):
+        cv2.polylines(canvas, [place[part]], False, (30, 30, 30), 2 * scale // 2)
+    return cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
