@@ -2,6 +2,9 @@
 
 import io
 import struct
+from math import cos as cos_of
+from math import isfinite, radians
+from math import sin as sin_of
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +100,7 @@ def face_window(box: Box, width: int, height: int, crop_scale: float) -> Window:
         return Window((width - 1) / 2, (height - 1) / 2, float(max(width, height)))
     x0, y0, x1, y1 = box
     longer = max(x1 - x0, y1 - y0)
-    if not np.isfinite(box).all() or longer <= 0 or x1 < x0 or y1 < y0:
+    if not all(map(isfinite, box)) or longer <= 0 or x1 < x0 or y1 < y0:
         raise DataContractError(f"box {box}: need finite x0 <= x1, y0 <= y1 with some extent, in pixels of the picture")
     return Window((x0 + x1) / 2, (y0 + y1) / 2, crop_scale * longer)
 
@@ -115,14 +118,13 @@ def crop_matrix(
     In the crop the face is turned by `rotation` degrees (clockwise as seen) and enlarged by `scale` about the centre,
     moved by `shift` crop units, and last mirrored, which is u -> 1 - u exactly.
     """
-    angle = np.deg2rad(rotation)
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    linear = np.array([[cos, -sin], [sin, cos]]) / window.side
-    offset = 0.5 + np.asarray(shift) - linear @ (window.cx, window.cy)
-    matrix: Floats = np.column_stack([linear, offset])
+    angle = radians(rotation)
+    cos, sin = scale * cos_of(angle) / window.side, scale * sin_of(angle) / window.side
+    x_row = [cos, -sin, 0.5 + shift[0] - (cos * window.cx - sin * window.cy)]
+    y_row = [sin, cos, 0.5 + shift[1] - (sin * window.cx + cos * window.cy)]
     if flip:
-        matrix[0] = [-matrix[0, 0], -matrix[0, 1], 1.0 - matrix[0, 2]]
-    return matrix
+        x_row = [-x_row[0], -x_row[1], 1.0 - x_row[2]]
+    return np.array([x_row, y_row])
 
 
 def encode_points(points_K2: ArrayLike, matrix: Floats) -> Floats:

@@ -1,28 +1,47 @@
 """The only road from a picture to the network: training, evaluation and serving all cut faces here."""
 
+from math import ceil, floor, sqrt
+
 import cv2
 import numpy as np
 
 from model.data.codec import Floats, Pixels, crop_matrix, face_window
 from model.schema import Box
 
+_EXACT = 1e-6
+"""Shrinking by less than this above a whole number counts as that number."""
+
 
 def warp(image_HWC: Pixels, matrix: Floats, size: int) -> Pixels:
     """The crop of `size` x `size` pixels that `matrix` (picture coordinates to crop units) describes, HWC uint8.
 
-    Where the crop shrinks the picture by s, each crop pixel averages over its s x s picture pixels: an exact box
-    reduction by floor(s), then twofold supersampling for what is left. Enlarging is bilinear. Outside the picture its
-    border pixels are repeated: a constant would draw an outline that the network could mistake for the face's.
+    Where the crop shrinks the picture by s, detail too fine for it is averaged away first: an exact box reduction by
+    r = floor(s), then a Gaussian of variance ((s/r)^2 - 1) / 8 px^2, which weighs the crop's finest waves as a box of
+    s/r would. Sampling is bilinear. Outside the picture its border pixels are repeated: a constant would draw an
+    outline that the network could mistake for the face's.
     """
-    inverse = np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))
-    shrink = float(np.sqrt(abs(np.linalg.det(inverse[:2, :2])))) / size
-    reduction = max(1, int(shrink + 1e-6))
-    region, (x0, y0) = _region(image_HWC, inverse, reduction)
-    # From units to pixels of the reduced region; then from pixels of the warped picture to units.
-    inverse[:2] = (inverse[:2] - [[0, 0, x0 - 0.5], [0, 0, y0 - 0.5]]) / reduction - [[0, 0, 0.5], [0, 0, 0.5]]
-    samples = 2 if shrink / reduction > 1.0 + 1e-6 else 1
-    warped = _warp_linear(region, inverse, size * samples)
-    return _shrink(warped, size, size) if samples > 1 else warped
+    (a, b, c), (d, e, f) = matrix.tolist()
+    determinant = a * e - b * d
+    shrink = 1 / (sqrt(abs(determinant)) * size)
+    reduction = max(1, int(shrink + _EXACT))
+    # Steps in the picture for one crop pixel to the right and down, and the picture position of the first crop pixel.
+    right = e / (determinant * size), -d / (determinant * size)
+    down = -b / (determinant * size), a / (determinant * size)
+    origin_x = (b * f - c * e) / determinant + (right[0] + down[0]) / 2
+    origin_y = (c * d - a * f) / determinant + (right[1] + down[1]) / 2
+    x0, x1 = _span(origin_x, (size - 1) * right[0], (size - 1) * down[0], 2 * reduction, image_HWC.shape[1])
+    y0, y1 = _span(origin_y, (size - 1) * right[1], (size - 1) * down[1], 2 * reduction, image_HWC.shape[0])
+    region = _without_detail(image_HWC[y0:y1, x0:x1], reduction, shrink / reduction)
+    start_x, start_y = (origin_x - x0 + 0.5) / reduction - 0.5, (origin_y - y0 + 0.5) / reduction - 0.5
+    to_region = np.array(
+        [
+            [right[0] / reduction, down[0] / reduction, start_x],
+            [right[1] / reduction, down[1] / reduction, start_y],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crop = cv2.warpAffine(region, to_region, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(crop, dtype=np.uint8)
 
 
 def crop_face(image_HWC: Pixels, box: Box, *, size: int, crop_scale: float) -> tuple[Pixels, Floats]:
@@ -40,29 +59,24 @@ def crop_face(image_HWC: Pixels, box: Box, *, size: int, crop_scale: float) -> t
     return warp(image_HWC, matrix, size), matrix
 
 
-def _region(image_HWC: Pixels, inverse: Floats, reduction: int) -> tuple[Pixels, tuple[int, int]]:
-    """The part of the picture under the crop, box-reduced, and where its first pixel lies in the picture."""
-    height, width = image_HWC.shape[:2]
-    corners = inverse[:2, :2] @ [[0, 1, 0, 1], [0, 0, 1, 1]] + inverse[:2, 2:]
-    margin = 2 * reduction
-    x0, y0 = (int(v) for v in np.clip(np.floor(corners.min(axis=1)) - margin, 0, (width - 1, height - 1)))
-    x1, y1 = (int(v) for v in np.clip(np.ceil(corners.max(axis=1)) + margin + 1, (x0 + 1, y0 + 1), (width, height)))
-    region = image_HWC[y0:y1, x0:x1]
+def _span(origin: float, along: float, across: float, margin: int, extent: int) -> tuple[int, int]:
+    """First and last (exclusive) picture pixel that the crop needs on one axis; at least one, inside the picture."""
+    low = origin + min(along, 0.0) + min(across, 0.0) - margin
+    high = origin + max(along, 0.0) + max(across, 0.0) + margin
+    start = min(max(floor(low), 0), extent - 1)
+    return start, min(max(ceil(high) + 1, start + 1), extent)
+
+
+def _without_detail(region_HWC: Pixels, reduction: int, remaining: float) -> Pixels:
+    """Box-reduced by a whole number, then smoothed for the rest (1 <= `remaining` < 2); nothing done at 1 and 1."""
+    smooth: Pixels = region_HWC
     if reduction > 1:
-        columns, rows = -(-(x1 - x0) // reduction), -(-(y1 - y0) // reduction)
-        below, right = rows * reduction - (y1 - y0), columns * reduction - (x1 - x0)
+        rows, columns = (-(-extent // reduction) for extent in region_HWC.shape[:2])
+        below, right = rows * reduction - region_HWC.shape[0], columns * reduction - region_HWC.shape[1]
         if below or right:
-            region = np.pad(region, ((0, below), (0, right), (0, 0)), mode="edge")
-        region = _shrink(region, columns, rows)
-    return region, (x0, y0)
-
-
-def _warp_linear(image_HWC: Pixels, unit_to_pixel: Floats, size: int) -> Pixels:
-    inverse = unit_to_pixel[:2] @ [[1 / size, 0, 0.5 / size], [0, 1 / size, 0.5 / size], [0, 0, 1]]
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(image_HWC, inverse, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(warped, dtype=np.uint8)
-
-
-def _shrink(image_HWC: Pixels, width: int, height: int) -> Pixels:
-    return np.asarray(cv2.resize(image_HWC, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+            smooth = np.pad(smooth, ((0, below), (0, right), (0, 0)), mode="edge")
+        smooth = np.asarray(cv2.resize(smooth, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if remaining > 1 + _EXACT:
+        sigma = sqrt((remaining**2 - 1) / 8)
+        smooth = np.asarray(cv2.GaussianBlur(smooth, (3, 3), sigma, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    return smooth
