@@ -37,11 +37,12 @@ class EvaluateConfig(Section):
 class GateConfig(Section):
     """Thresholds in percent on the mean, and the largest loss against the champion on the mean and on each slice.
 
-    A slice with fewer than `min_slice` faces is reported, not judged.
+    NME losses are relative, F1 losses are points. A slice with fewer than `min_slice` faces is reported, not judged; a
+    threshold of null leaves out a task that the data or the net does not have.
     """
 
-    max_nme: Positive
-    min_macro_f1: Annotated[float, Field(ge=0, le=100)]
+    max_nme: Positive | None
+    min_macro_f1: Annotated[float, Field(ge=0, le=100)] | None
     max_nme_loss: Share
     max_f1_loss: Annotated[float, Field(ge=0, le=100)]
     max_slice_nme_loss: Share
@@ -52,27 +53,37 @@ class GateConfig(Section):
 class RegisterConfig(Section):
     """Name in the registry, and what a version must reach."""
 
-    name: str
-    experiment: str
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    experiment: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     gate: GateConfig
 
 
 class PackageConfig(Section):
-    """Name of the archive, and how the server runs it."""
+    """Name of the archive, how the server runs it, and what one request may hold.
+
+    `threads` are those of one worker; `max_faces` bounds the boxes given for one picture.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     workers: Count
+    threads: Count
     batch_size: Count
     max_batch_delay_ms: Annotated[int, Field(ge=0)]
     response_timeout_s: Count
+    max_pixels: Count
+    max_pictures: Count
+    max_faces: Count
 
 
 class DeployConfig(Section):
-    """Limits of the endpoint, and the number of golden answers checked before it counts as running."""
+    """Limits of the endpoint, and the number of golden answers checked before it counts as running.
 
-    max_megapixels: Positive
+    Requests beyond `max_in_flight` are told to come back after `retry_after_s`.
+    """
+
     max_body_mb: Count
-    token_minutes: Count
+    max_in_flight: Count
+    retry_after_s: Count
     golden: Count
     startup_s: Count
 

@@ -1,0 +1,101 @@
+"""TorchServe's side: requests of a batch in, answers out, each with its own status. Never raises on a request."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from model.serving.archive import read_package
+from model.serving.body import Body, Picture, read_body
+from model.serving.predictor import Predictor
+from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, STATUS, VERSION_HEADER, RequestError
+
+logger = logging.getLogger(__name__)
+
+
+class Context(Protocol):
+    """What is used of TorchServe's context."""
+
+    system_properties: Mapping[str, Any]
+    model_yaml_config: Mapping[str, Any]
+
+    def get_all_request_header(self, idx: int) -> Mapping[str, str]:
+        """Headers of one request of the batch."""
+
+    def set_response_status(self, code: int, phrase: str, idx: int) -> None:
+        """Status of one answer of the batch."""
+
+    def set_response_header(self, idx: int, key: str, value: str) -> None:
+        """Header of one answer of the batch."""
+
+
+class FaceHandler:
+    """Answers requests of TorchServe; the archive's handler file derives its one class from this."""
+
+    def initialize(self, context: Context) -> None:
+        """Load the weights beside the handler file.
+
+        Raises:
+            CheckpointError: unusable weights, or an archive made for another version of this package.
+        """
+        folder = Path(context.system_properties["model_dir"])
+        settings = context.model_yaml_config["handler"]
+        package = read_package(folder)
+        torch.set_num_threads(int(settings["threads"]))
+        self._max_pictures = int(settings["max_pictures"])
+        self._max_faces = int(settings["max_faces"])
+        self._predictor = Predictor(folder, version=package.model_version, max_pixels=int(settings["max_pixels"]))
+
+    def handle(self, data: Sequence[Mapping[str, Any]], context: Context) -> list[bytes]:
+        """One JSON answer a request, in order."""
+        answers = []
+        for index, row in enumerate(data):
+            headers = {name.lower(): value for name, value in _strings(context.get_all_request_header(index))}
+            kind = headers.get(BODY_TYPE_HEADER.lower()) or headers.get("content-type", "")
+            status, answer = self._respond(kind, row)
+            context.set_response_status(status, "", index)
+            context.set_response_header(index, "Content-Type", "application/json")
+            context.set_response_header(index, VERSION_HEADER, self._predictor.model_version)
+            context.set_response_header(index, DIGEST_HEADER, self._predictor.data_digest)
+            answers.append(json.dumps(answer, allow_nan=False).encode())
+        return answers
+
+    def _respond(self, kind: str, row: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        try:
+            body = read_body(kind, _content(row), max_pictures=self._max_pictures)
+            answers = [self._answer(picture) for picture in body.pictures]
+        except RequestError as error:
+            logger.info("refused: %s", error)
+            answers = [self._predictor.refuse(error.code, str(error))]
+            body = Body([], listed=False)
+        return _shape(answers, listed=body.listed)
+
+    def _answer(self, picture: Picture) -> dict[str, Any]:
+        if picture.problem:
+            return self._predictor.refuse("bad_request", picture.problem)
+        if picture.boxes is not None and len(picture.boxes) > self._max_faces:
+            message = f"{len(picture.boxes)} boxes, at most {self._max_faces} a picture"
+            return self._predictor.refuse("bad_request", message)
+        return self._predictor.predict(picture.content, picture.boxes)
+
+
+def _shape(answers: list[dict[str, Any]], *, listed: bool) -> tuple[int, dict[str, Any]]:
+    """One picture: its fields, and its error as the status; several: a list with status 200."""
+    if len(answers) > 1:
+        return 200, {"predictions": answers}
+    answer = answers[0]
+    if answer["error"]:
+        return STATUS[answer["error"]["code"]], {"error": answer["error"]}
+    return 200, answer | ({"predictions": [answer]} if listed else {})
+
+
+def _content(row: Mapping[str, Any]) -> bytes:
+    value = row.get("body", row.get("data", b""))
+    return bytes(value) if isinstance(value, bytes | bytearray) else str(value).encode()
+
+
+def _strings(headers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers.items() if isinstance(value, str)]
