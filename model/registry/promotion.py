@@ -1,0 +1,177 @@
+"""Moving the alias `champion`: promote through the gate, roll back, tell the history.
+
+The promotion log is the truth, and the alias follows it: an act counts once its entry is written, and the alias is
+then set until it equals the log's last champion; a kill in between or two machines at once leave no other state.
+"""
+
+import logging
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion as StoredVersion
+
+from model.config import RegisterConfig
+from model.errors import GateError, RegistryError
+from model.registry.client import Store, open_store
+from model.registry.gate import judge
+from model.registry.promotion_log import Action, Entry, PromotionLog, champions
+from model.registry.versions import (
+    CHALLENGER,
+    CHAMPION,
+    DATA_TAG,
+    GATE_TAG,
+    WEIGHTS_TAG,
+    download_weights,
+    resolve,
+    stored_report,
+)
+from model.storage import digest_bytes
+
+WHY_LONGEST = 3000
+"""Characters of a reason that are kept."""
+
+_logger = logging.getLogger(__name__)
+
+
+def promote(
+    config: RegisterConfig, *, who: str, why: str, version: str | None = None, expected: str | None = None
+) -> Entry:
+    """Make a version (the challenger by default) the champion, if it meets the gate against the champion of now.
+
+    Args:
+        expected: the champion the caller decided against; by default the one found at the start.
+
+    Returns:
+        The entry of the log; the present one where the version is champion already.
+
+    Raises:
+        GateError: conditions that failed; the alias stays, the refusal is logged.
+        RegistryError: another promoter came first (logged too), or weights or evaluation are not the registered ones.
+        ServiceError: MLflow is out of reach.
+    """
+    with open_store() as store:
+        log = PromotionLog.open(store, config.name)
+        champion = _settle(store, log)
+        address = f"models:/{config.name}/{version}" if version else f"models:/{config.name}@{CHALLENGER}"
+        candidate = resolve(store, address)
+        draft = _draft("promote", candidate, who=who, why=why, before=expected or champion)
+        if candidate.version == champion and expected is None:
+            moves = [entry for entry in log.entries() if entry.action != "refused"]
+            return moves[-1] if moves else draft
+        with tempfile.TemporaryDirectory() as scratch:
+            download_weights(store, candidate, Path(scratch))
+        _enforce_gate(store, log, draft, candidate, config)
+        return _move(store, log, draft)
+
+
+def rollback(name: str, *, who: str, why: str) -> Entry:
+    """Make the former champion the champion again; called twice, it goes two champions back.
+
+    Raises:
+        RegistryError: no former champion, it is gone or altered, or another act came first.
+        ServiceError: MLflow is out of reach.
+    """
+    with open_store() as store:
+        log = PromotionLog.open(store, name)
+        champion = _settle(store, log)
+        stack = champions(log.entries())
+        if len(stack) < 2:
+            raise RegistryError(f"{name}: no former champion to go back to (champion: {champion or 'none'})")
+        former = resolve(store, f"models:/{name}/{stack[-2]}")
+        with tempfile.TemporaryDirectory() as scratch:
+            download_weights(store, former, Path(scratch))
+        return _move(store, log, _draft("rollback", former, who=who, why=why, before=champion))
+
+
+def history(name: str) -> list[Entry]:
+    """The whole log, oldest first, its chain of digests checked.
+
+    Raises:
+        RegistryError: the log was altered.
+        ServiceError: MLflow is out of reach.
+    """
+    with open_store() as store:
+        return PromotionLog.open(store, name).entries()
+
+
+def _enforce_gate(
+    store: Store, log: PromotionLog, draft: Entry, candidate: StoredVersion, config: RegisterConfig
+) -> None:
+    report = stored_report(store, candidate)
+    former = None
+    if draft.before is not None:
+        champion = resolve(store, f"models:/{config.name}/{draft.before}")
+        former = stored_report(store, champion, report.data_digest)
+    verdict = judge(report, former, config.gate)
+    store.client.set_model_version_tag(config.name, candidate.version, GATE_TAG, verdict.gate)
+    if verdict.gate == "fail":
+        reasons = "; ".join(verdict.reasons)
+        _append(store, log, replace(draft, action="refused", why=f"gate: {reasons}"[:WHY_LONGEST]))
+        raise GateError(
+            f"models:/{config.name}/{candidate.version} does not meet the gate, `{CHAMPION}` stays at "
+            f"{draft.before or 'none'}: {reasons}"
+        )
+
+
+def _move(store: Store, log: PromotionLog, draft: Entry) -> Entry:
+    with store.locked("promotion"):
+        entry = _append(store, log, draft, expected=True)
+        if entry is not None:
+            _settle(store, log)
+            return entry
+    winner = _champion(store, log.name, log.entries()) or "none"
+    why = f"lost: champion is {winner}, not {draft.before or 'none'} as decided against; asked: {draft.why}"
+    _append(store, log, replace(draft, action="refused", why=why[:WHY_LONGEST]))
+    raise RegistryError(
+        f"{log.name}: another promoter came first, champion is version {winner} and no longer "
+        f"{draft.before or 'none'}; see `rmtl history` and decide again"
+    )
+
+
+def _append(store: Store, log: PromotionLog, draft: Entry, *, expected: bool = False) -> Entry | None:
+    """Write under the next free number; with `expected` only while the champion is still `draft.before`."""
+    while True:
+        entries = log.entries()
+        if expected and _champion(store, log.name, entries) != draft.before:
+            return None
+        previous = digest_bytes(entries[-1].text().encode()) if entries else ""
+        entry = replace(draft, sequence=len(entries) + 1, previous=previous)
+        if log.append(entry):
+            return entry
+
+
+def _settle(store: Store, log: PromotionLog) -> str | None:
+    """Set the alias until it is the log's champion, and return that."""
+    while True:
+        champion, alias = _champion(store, log.name, log.entries()), _alias(store, log.name)
+        if champion is None or alias == champion:
+            return champion
+        _logger.warning("%s: alias %s is at %s, the log says %s: set", log.name, CHAMPION, alias, champion)
+        store.client.set_registered_model_alias(log.name, CHAMPION, champion)
+
+
+def _champion(store: Store, name: str, entries: list[Entry]) -> str | None:
+    stack = champions(entries)
+    return stack[-1] if stack else _alias(store, name)
+
+
+def _alias(store: Store, name: str) -> str | None:
+    version = store.client.get_registered_model(name).aliases.get(CHAMPION)
+    return None if version is None else str(version)
+
+
+def _draft(action: Action, version: StoredVersion, *, who: str, why: str, before: str | None) -> Entry:
+    return Entry(
+        sequence=0,
+        action=action,
+        before=before,
+        after=str(version.version),
+        who=who,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        why=why[:WHY_LONGEST],
+        weights_digest=version.tags.get(WEIGHTS_TAG, ""),
+        data_digest=version.tags.get(DATA_TAG, ""),
+        previous="",
+    )

@@ -1,0 +1,209 @@
+"""Registration: weights and their evaluation become a version with a gate verdict and the alias `challenger`."""
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from mlflow.entities import LoggedModelOutput
+from mlflow.entities.model_registry import ModelVersion as StoredVersion
+from mlflow.exceptions import MlflowException
+
+from model.config import RegisterConfig, flatten
+from model.errors import CheckpointError, RegistryError
+from model.registry.client import Store, open_store
+from model.registry.flavour import write_mlmodel
+from model.registry.gate import Verdict, judge
+from model.registry.lineage import origin_tags, run_tag
+from model.registry.promotion_log import PromotionLog
+from model.registry.tracking import log_params, log_points, start_run, sync_run
+from model.registry.versions import (
+    CHALLENGER,
+    CHAMPION,
+    DATA_TAG,
+    EVALUATION_TAG,
+    GATE_TAG,
+    META_TAG,
+    WEIGHTS_TAG,
+    read_report,
+    report_file,
+    report_tag,
+    stored_report,
+)
+from model.schema import EvaluationReport, ModelVersion, to_json
+from model.storage import digest_file, write_json
+from model.weights import META_FILE, WEIGHTS_FILE, Meta, load_weights
+
+IDENTITY_TAG = "identity"
+MODEL_TAG = "logged_model"
+"""MLflow itself does not tell which logged model a version was made from."""
+
+INTENDED_USE = (
+    "Research on landmarks and apparent expressions of faces. It says what a face looks like, not what a person feels; "
+    "not for decisions about people, and not for use at work or in education."
+)
+SPOOL_FILE = "metrics.jsonl"
+HISTORY_FILE = "history.csv"
+
+_logger = logging.getLogger(__name__)
+
+
+def register_version(
+    config: RegisterConfig, *, weights: Path, evaluation: Path, out: Path, model_card: Path | None = None
+) -> ModelVersion:
+    """Register weights once: the same weights give the same version, with the new evaluation added to it.
+
+    The training's spool beside the weights is uploaded first; weights without one get a run of their own. The gate's
+    verdict is written to `out` and tagged, and does not fail the call. The champion's own version keeps its alias only.
+
+    Raises:
+        RegistryError: weights or evaluation are missing, altered, or do not belong together.
+        ServiceError: MLflow is out of reach; call again later.
+    """
+    meta, report = _read_inputs(weights, evaluation)
+    with open_store() as store, store.locked("registry"):
+        run_id = _run(store, config, weights, meta)
+        _ensure_model(store, config.name)
+        version = _find(store, config.name, meta) or _create(store, config.name, run_id, weights, meta)
+        version = _add_evaluation(store, version, evaluation, report)
+        _add_reports(store, run_id, weights, evaluation, model_card)
+        champion = store.client.get_registered_model(config.name).aliases.get(CHAMPION)
+        verdict = _judge(store, version, report, champion, config)
+        store.client.set_model_version_tag(config.name, version.version, GATE_TAG, verdict.gate)
+        if version.version != champion:
+            store.client.set_registered_model_alias(config.name, CHALLENGER, version.version)
+    result = ModelVersion(
+        name=config.name,
+        version=str(version.version),
+        run_id=str(version.run_id),
+        weights_digest=meta.weights_digest,
+        data_digest=meta.data_digest,
+        gate=verdict.gate,
+        reasons=verdict.reasons,
+    )
+    write_json(out, {**to_json(result), "champion": champion, "notes": verdict.notes})
+    return result
+
+
+def _read_inputs(weights: Path, evaluation: Path) -> tuple[Meta, EvaluationReport]:
+    try:
+        _, meta = load_weights(weights)
+    except CheckpointError as error:
+        raise RegistryError(f"not registered: {error}") from error
+    report = read_report(evaluation)
+    if report.weights_digest != meta.weights_digest:
+        raise RegistryError(
+            f"{evaluation}: measured weights {report.weights_digest[:12]}, {weights} holds {meta.weights_digest[:12]}; "
+            "run `rmtl evaluate` on these weights"
+        )
+    return meta, report
+
+
+def _run(store: Store, config: RegisterConfig, weights: Path, meta: Meta) -> str:
+    run_id = sync_run(store, config.experiment, weights / SPOOL_FILE)
+    if not run_id:
+        run_id = start_run(store, config.experiment, identity(meta))
+        store.client.set_terminated(run_id)
+    log_params(store, run_id, flatten(meta.config))
+    for name, value in {DATA_TAG: meta.data_digest, run_tag(meta): meta.data_digest, **origin_tags(meta)}.items():
+        store.client.set_tag(run_id, name, value)
+    return run_id
+
+
+def _ensure_model(store: Store, name: str) -> None:
+    try:
+        store.client.create_registered_model(name, tags={"intended_use": INTENDED_USE})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    PromotionLog.open(store, name)
+
+
+def identity(meta: Meta) -> str:
+    """Digest of what decides a version's answers: weights, network, mean shape and temperature."""
+    deciding = [meta.weights_digest, meta.net.model_dump(mode="json"), meta.mean_shape, meta.temperature]
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def _find(store: Store, name: str, meta: Meta) -> StoredVersion | None:
+    query = f"name = '{name}' and tags.{IDENTITY_TAG} = '{identity(meta)}'"
+    found = sorted(store.client.search_model_versions(query), key=lambda version: int(version.version))
+    return found[0] if found else None
+
+
+def _create(store: Store, name: str, run_id: str, weights: Path, meta: Meta) -> StoredVersion:
+    client = store.client
+    experiment_id = client.get_run(run_id).info.experiment_id
+    logged = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, model_type="residual-mtl")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for file in (WEIGHTS_FILE, META_FILE):
+            shutil.copyfile(weights / file, folder / file)
+        write_mlmodel(folder, meta, logged)
+        meta_digest = digest_file(folder / META_FILE)
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    # The tags come with the version in one call: a version without them is never loaded, however it came about.
+    created = client.create_model_version(
+        name,
+        source=logged.artifact_location,
+        run_id=run_id,
+        model_id=logged.model_id,
+        tags={**_tags(meta), META_TAG: meta_digest, MODEL_TAG: logged.model_id},
+        description=INTENDED_USE,
+    )
+    first = _find(store, name, meta)
+    if first is not None and first.version != created.version:
+        client.delete_model_version(name, created.version)
+        return first
+    return created
+
+
+def _tags(meta: Meta) -> dict[str, str]:
+    return {
+        IDENTITY_TAG: identity(meta),
+        WEIGHTS_TAG: meta.weights_digest,
+        DATA_TAG: meta.data_digest,
+        "restricted": str(meta.restricted).lower(),
+        "licence": "non-commercial" if meta.restricted else "as the project",
+        "intended_use": INTENDED_USE,
+        **origin_tags(meta),
+    }
+
+
+def _add_evaluation(store: Store, version: StoredVersion, evaluation: Path, report: EvaluationReport) -> StoredVersion:
+    client, digest, run_id = store.client, digest_file(evaluation), str(version.run_id)
+    data = report.data_digest
+    if version.tags.get(report_tag(data)) != digest:
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(scratch) / report_file(data)
+            copy.parent.mkdir()
+            shutil.copyfile(evaluation, copy)
+            client.log_model_artifacts(version.tags[MODEL_TAG], scratch)
+        client.set_model_version_tag(version.name, version.version, report_tag(data), digest)
+    client.set_model_version_tag(version.name, version.version, EVALUATION_TAG, data)
+    started = client.get_run(run_id).info.start_time
+    points = [(name, 0, started, float(value)) for name, value in report.summary.items() if value is not None]
+    log_points(store, run_id, points)
+    return client.get_model_version(version.name, version.version)
+
+
+def _add_reports(store: Store, run_id: str, weights: Path, evaluation: Path, model_card: Path | None) -> None:
+    client, reports = store.client, evaluation.parent
+    for file in (evaluation.with_suffix(".html"), weights / HISTORY_FILE, weights / SPOOL_FILE, model_card):
+        if file is not None and file.is_file():
+            client.log_artifact(run_id, str(file))
+    if (reports / "plots").is_dir():
+        client.log_artifacts(run_id, str(reports / "plots"), "plots")
+
+
+def _judge(
+    store: Store, version: StoredVersion, report: EvaluationReport, champion: str | None, config: RegisterConfig
+) -> Verdict:
+    if champion is None or str(champion) == str(version.version):
+        return judge(report, None, config.gate)
+    former = store.client.get_model_version(config.name, champion)
+    return judge(report, stored_report(store, former, report.data_digest), config.gate)

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import pytest
+
+from model.config import GateConfig, RegisterConfig
+from model.registry.gate import judge
+from model.schema import EvaluationReport
+
+
+@pytest.fixture
+def limits(gate: RegisterConfig) -> GateConfig:
+    return gate.gate
+
+
+def change(report: EvaluationReport, metric: str, subset: str, value: float | None) -> EvaluationReport:
+    def changed(task: str) -> bool:
+        return not task.endswith("_base")
+
+    rows = [
+        replace(row, value=value) if (row.metric, row.subset) == (metric, subset) and changed(row.task) else row
+        for row in report.measures
+    ]
+    return replace(report, measures=rows)
+
+
+def test_first_version_needs_the_thresholds_only(report: EvaluationReport, limits: GateConfig) -> None:
+    assert judge(report, None, limits).gate == "pass"
+
+
+def test_a_mean_past_a_threshold_fails_and_both_numbers_are_named(report: EvaluationReport, limits: GateConfig) -> None:
+    verdict = judge(change(report, "nme", "all", 10.5), None, limits)
+    assert verdict.gate == "fail"
+    assert verdict.reasons == ["nme, all: 10.50 % is above register.gate.max_nme = 10.0 %"]
+    verdict = judge(change(report, "macro_f1", "all", 39.0), None, limits)
+    assert verdict.reasons == ["macro_f1, all: 39.00 % is below register.gate.min_macro_f1 = 40.0 %"]
+
+
+def test_the_thresholds_themselves_pass(report: EvaluationReport, limits: GateConfig) -> None:
+    edge = change(change(report, "nme", "all", 10.0), "macro_f1", "all", 40.0)
+    assert judge(edge, None, limits).gate == "pass"
+
+
+def test_an_evaluation_passes_against_itself(report: EvaluationReport, limits: GateConfig) -> None:
+    assert judge(report, report, limits).gate == "pass"
+
+
+def test_a_slice_lost_is_refused_though_the_mean_gained(report: EvaluationReport, limits: GateConfig) -> None:
+    """T32: the reason names the slice and both numbers."""
+    challenger = change(change(report, "macro_f1", "all", 70.0), "f1", "class=fear", 54.0)
+    verdict = judge(challenger, report, limits)
+    assert verdict.gate == "fail"
+    assert verdict.reasons == [
+        "f1, class=fear (n=40): 54.00 % against the champion's 60.00 %, a loss of 5 points is accepted"
+    ]
+
+
+def test_one_task_lost_is_refused_though_the_other_gained(report: EvaluationReport, limits: GateConfig) -> None:
+    """T32: better expression does not pay for worse landmarks."""
+    challenger = change(change(report, "macro_f1", "all", 90.0), "nme", "all", 5.2)
+    reasons = judge(challenger, report, limits).reasons
+    assert reasons == ["nme, all (n=100): 5.20 % against the champion's 5.00 %, a relative loss of 0.02 is accepted"]
+
+
+def test_a_loss_within_the_tolerance_counts_as_equal(report: EvaluationReport, limits: GateConfig) -> None:
+    """T32: the documented policy for differences too small to matter."""
+    challenger = change(change(report, "nme", "all", 5.09), "f1", "class=fear", 55.5)
+    assert judge(challenger, report, limits).gate == "pass"
+
+
+def test_a_small_slice_is_noted_not_judged(report: EvaluationReport, limits: GateConfig) -> None:
+    verdict = judge(change(report, "f1", "class=disgust", 1.0), report, limits)
+    assert verdict.gate == "pass"
+    assert verdict.notes == ["f1, class=disgust: n=5 is below register.gate.min_slice = 30, not judged"]
+
+
+def test_other_data_is_not_compared(report: EvaluationReport, limits: GateConfig) -> None:
+    verdict = judge(replace(report, data_digest="other"), report, limits)
+    assert verdict.gate == "fail"
+    assert "evaluate the champion's weights on this data" in verdict.reasons[0]
+
+
+def test_a_missing_task_is_a_reason_unless_its_threshold_is_null(report: EvaluationReport, limits: GateConfig) -> None:
+    unlabelled = change(report, "nme", "all", None)
+    reasons = judge(unlabelled, None, limits).reasons
+    assert reasons[0].startswith("nme, all: not measured, no evaluated face has a landmark label")
+    assert judge(unlabelled, None, limits.model_copy(update={"max_nme": None})).gate == "pass"
+
+
+def test_a_slice_the_challenger_lacks_is_a_reason(report: EvaluationReport, limits: GateConfig) -> None:
+    verdict = judge(change(report, "f1", "class=fear", None), report, limits)
+    assert verdict.reasons == [
+        "f1, class=fear: champion has 60.00 %, challenger has no value; evaluate both the same way"
+    ]
+
+
+def test_an_empty_evaluation_fails(report: EvaluationReport, limits: GateConfig) -> None:
+    assert judge(replace(report, measures=[]), None, limits).gate == "fail"
