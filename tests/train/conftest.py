@@ -1,16 +1,19 @@
 """Drawn faces in shards: small, fast, and with an answer that pixels give away."""
 
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 
-from model.config import Config, ShardConfig, load_config, override, parse_config
+from model.config import Config, ShardConfig, dump_config, load_config, override, parse_config
 from model.data.manifest import write_manifest
 from model.data.shards import write_shards
-from model.schema import EXPRESSIONS, FaceRecord
+from model.net.multitask import MultiTaskNet, build_net
+from model.schema import EXPRESSIONS, LANDMARKS, LANDMARKS_19, FaceBatch, FaceRecord
 from model.storage import digest_bytes
 from model.train.mean_shape import template
 
@@ -34,18 +37,78 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
-def tiny_config() -> Config:
-    """params.yaml made cheap: fp32, no augmentation, no dropout, small faces."""
-    return tiny()
+def tiny():
+    """Builder of a cheap configuration: fp32, no augmentation, no dropout, small faces; dotted names override."""
+    return _tiny
+
+
+@pytest.fixture(scope="session")
+def drawn_shards():
+    """Builder of shards of drawn faces."""
+    return _make_shards
 
 
 @pytest.fixture(scope="session")
 def tiny_shards(tmp_path_factory) -> Path:
     """24 training faces (a third with both labels, a third each with one) and 12 held-out ones."""
-    return make_shards(tmp_path_factory.mktemp("drawn"), train=24, val=12)
+    return _make_shards(tmp_path_factory.mktemp("drawn"), train=24, val=12)
 
 
-def tiny(**overrides: object) -> Config:
+@pytest.fixture(scope="session")
+def command():
+    """Builder of a training command of its own process, or of several."""
+    return _command
+
+
+@pytest.fixture
+def faces():
+    """Builder of a batch of made faces in memory; by default each has all labels."""
+    return _faces
+
+
+@pytest.fixture
+def make_net(tiny):
+    """Builder of a tiny network whose exchange and association are not at their zero start."""
+    return lambda **overrides: _make_net(tiny(**overrides))
+
+
+def _command(config: Config, shards: Path, out: Path, *, processes: int = 1) -> list[str]:
+    out.mkdir(parents=True, exist_ok=True)
+    params = out / "params.yaml"
+    params.write_text(yaml.safe_dump(dump_config(config), sort_keys=False))
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return [*launcher, "-m", "model.train", f"--params={params}", f"--shards={shards}", f"--out={out}"]
+
+
+def _faces(number: int = 4, *, size: int = 32, seed: int = 0) -> FaceBatch:
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.tensor(template(), dtype=torch.float32)
+    noise = 0.02 * torch.randn(number, LANDMARKS, 2, generator=generator)
+    return FaceBatch(
+        image_BCHW=torch.randint(0, 256, (number, 3, size, size), generator=generator).to(torch.uint8),
+        landmarks_BK2=points + noise,
+        landmarks_mask_BK=torch.ones(number, LANDMARKS, dtype=torch.bool),
+        points19_BM2=torch.rand(number, LANDMARKS_19, 2, generator=generator),
+        points19_mask_BM=torch.ones(number, LANDMARKS_19, dtype=torch.bool),
+        expression_BE=torch.eye(len(EXPRESSIONS))[torch.arange(number) % len(EXPRESSIONS)],
+        expression_mask_B=torch.ones(number, dtype=torch.bool),
+        source_B=torch.zeros(number, dtype=torch.int64),
+        row_B=torch.arange(number),
+    )
+
+
+def _make_net(config: Config) -> MultiTaskNet:
+    net = build_net(config.train.net, config.train.association, mean_shape_K2=template(), seed=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+    return net
+
+
+def _tiny(**overrides: object) -> Config:
     cheap = {
         "train.epochs": 2,
         "train.batch_size": 8,
@@ -58,16 +121,14 @@ def tiny(**overrides: object) -> Config:
         "train.checkpoint_every": 0,
     }
     still = {f"train.augment.{name}": 0.0 for name in load_config(ROOT / "params.yaml").train.augment.model_dump()}
-    return change(load_config(ROOT / "params.yaml"), **{**cheap, **still, **overrides})
+    return _change(load_config(ROOT / "params.yaml"), **{**cheap, **still, **overrides})
 
 
-def change(config: Config, **overrides: object) -> Config:
-    from model.config import dump_config
-
+def _change(config: Config, **overrides: object) -> Config:
     return parse_config(override(dump_config(config), overrides), origin="test")
 
 
-def make_shards(folder: Path, *, train: int, val: int, both: bool = False, shuffled: bool = False) -> Path:
+def _make_shards(folder: Path, *, train: int, val: int, both: bool = False, shuffled: bool = False) -> Path:
     """Shards of drawn faces; `both` labels every training face twice, `shuffled` draws its class anew."""
     generator = np.random.default_rng(7)
     records = [_record(folder, "train", number, generator, both=both) for number in range(train)]
