@@ -16,8 +16,8 @@ def warp(image_HWC: Pixels, matrix: Floats, size: int) -> Pixels:
     """The crop of `size` x `size` pixels that `matrix` (picture coordinates to crop units) describes, HWC uint8.
 
     Where the crop shrinks the picture by s, detail too fine for it is averaged away first: an exact box reduction by
-    r = floor(s), then a Gaussian of variance ((s/r)^2 - 1) / 8 px^2, which weighs the crop's finest waves as a box of
-    s/r would. Sampling is bilinear. Outside the picture its border pixels are repeated: a constant would draw an
+    r = floor(s), then a Gaussian of variance ((s/r)^2 - 1) / 6 px^2, which weighs the crop's finest waves about as a
+    box of s/r would. Sampling is bilinear. Outside the picture its border pixels are repeated: a constant would draw an
     outline that the network could mistake for the face's.
     """
     (a, b, c), (d, e, f) = matrix.tolist()
@@ -77,6 +77,6 @@ def _without_detail(region_HWC: Pixels, reduction: int, remaining: float) -> Pix
             smooth = np.pad(smooth, ((0, below), (0, right), (0, 0)), mode="edge")
         smooth = np.asarray(cv2.resize(smooth, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     if remaining > 1 + _EXACT:
-        sigma = sqrt((remaining**2 - 1) / 8)
+        sigma = sqrt((remaining**2 - 1) / 6)
         smooth = np.asarray(cv2.GaussianBlur(smooth, (3, 3), sigma, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
     return smooth
