@@ -35,6 +35,19 @@ class NetConfig(Section):
     aflw_head: bool
     residual: ResidualConfig
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "NetConfig":
+        problems = []
+        if len(set(self.tasks)) == 1 and self.residual.kind != "none":
+            problems.append("residual.kind must be none where tasks holds one task")
+        if self.aflw_head and "landmarks" not in self.tasks:
+            problems.append("aflw_head needs landmarks among the tasks")
+        if self.size == "base" and self.input_size % 32:
+            problems.append(f"input_size {self.input_size} must be a multiple of 32 for size base")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
 
 class LossConfig(Section):
     """Only the ratio of the two task weights matters. `base_share` is the `b` in `(1-b) L(final) + b L(base)`.
@@ -127,9 +140,3 @@ class TrainConfig(Section):
     association: AssociationConfig
     augment: AugmentConfig
     balance: BalanceConfig
-
-    @model_validator(mode="after")
-    def _tasks_fit_exchange(self) -> "TrainConfig":
-        if len(set(self.net.tasks)) == 1 and self.net.residual.kind != "none":
-            raise ValueError("net.residual.kind must be none where net.tasks holds one task")
-        return self

@@ -10,7 +10,7 @@ from model.config import NetConfig
 from model.net.norm import Norm, make_norm
 
 LANDMARK_STRIDE = 4
-_ROUND = 8
+_ROUND = 4
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ SIZES = {
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """`channels * width`, to the nearest multiple of 8 and at least 8."""
+    """`channels * width`, to the nearest multiple of 4 and at least 4."""
     return max(_ROUND, round(channels * width / _ROUND) * _ROUND)
 
 
