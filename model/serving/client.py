@@ -14,10 +14,11 @@ TIMEOUT_S = 60.0
 
 
 class EndpointClient:
-    """Calls one endpoint; `url` is the address of the model, `http://host:port/predictions/residual-mtl`."""
+    """Calls one endpoint; `url` is its address, `http://host:port`, or that with `/predictions/NAME` behind."""
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
-        self.url = url
+    def __init__(self, url: str, *, model: str = "residual-mtl", token: str | None = None) -> None:
+        base = url.rstrip("/")
+        self.url = base if "/predictions/" in base else f"{base}/predictions/{model}"
         self._session = requests.Session()
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"

@@ -1,0 +1,199 @@
+"""The door of the endpoint: checks token, size and load before a request reaches TorchServe on its closed port.
+
+Run: python -m model.serving.router artifacts/serve
+"""
+
+import asyncio
+import hmac
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from model.serving.schema import (
+    BODY_TYPE_HEADER,
+    DIGEST_HEADER,
+    STATUS,
+    VERSION_HEADER,
+    ErrorCode,
+    RequestError,
+    problem,
+)
+from model.storage import read_json
+
+logger = logging.getLogger(__name__)
+
+SETTINGS_FILE = "router.json"
+TOKEN_FILE = "client_token"
+UPSTREAM_KEY_FILE = "key_file.json"
+BODY_TIMEOUT_S = 30.0
+PING_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class RouterSettings:
+    """Where the router listens, whom it asks, and its limits; written by `server.start`, beside the two keys."""
+
+    host: str
+    port: int
+    upstream: str
+    model: str
+    max_body_bytes: int
+    max_in_flight: int
+    retry_after_s: int
+    timeout_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for `router.json`."""
+        return asdict(self)
+
+
+class Router:
+    """The application's state: keys, limits, and the requests under way."""
+
+    def __init__(self, settings: RouterSettings, *, token: str, upstream_token: str) -> None:
+        self._settings = settings
+        self._token = token.encode()
+        self._in_flight = 0
+        self._client = httpx.AsyncClient(
+            base_url=settings.upstream,
+            headers={"Authorization": f"Bearer {upstream_token}", "Content-Type": "application/octet-stream"},
+            timeout=settings.timeout_s,
+            limits=httpx.Limits(max_connections=settings.max_in_flight + 4),
+            trust_env=False,
+        )
+
+    @property
+    def app(self) -> Starlette:
+        """The ASGI application."""
+
+        @asynccontextmanager
+        async def lifespan(_: Starlette) -> AsyncIterator[None]:
+            async with self._client:
+                yield
+
+        return Starlette(
+            routes=[
+                Route(f"/predictions/{self._settings.model}", self._predict, methods=["POST"]),
+                Route("/ping", self._ping, methods=["GET"]),
+            ],
+            exception_handlers={HTTPException: self._elsewhere, Exception: self._failed},
+            lifespan=lifespan,
+        )
+
+    async def _predict(self, request: Request) -> Response:
+        try:
+            self._check_token(request)
+            if self._in_flight >= self._settings.max_in_flight:
+                raise RequestError("overloaded", f"{self._in_flight} requests are under way; try again later")
+            self._in_flight += 1
+            try:
+                body = await self._read(request)
+                return await self._forward(body, request.headers.get("content-type", ""))
+            finally:
+                self._in_flight -= 1
+        except RequestError as error:
+            return self._refusal(error.code, str(error))
+
+    async def _ping(self, _: Request) -> Response:
+        try:
+            answer = await self._client.get("/ping", timeout=PING_TIMEOUT_S)
+            ready = answer.status_code == 200 and answer.json().get("status") == "Healthy"
+        except (httpx.HTTPError, ValueError):
+            ready = False
+        status = "ready" if ready else "unavailable"
+        return JSONResponse({"status": status, "model": self._settings.model}, 200 if ready else 503)
+
+    def _check_token(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token):
+            raise RequestError("unauthorized", "send `Authorization: Bearer TOKEN` with the token of this endpoint")
+
+    async def _read(self, request: Request) -> bytes:
+        """The body, as far as the limit allows."""
+        limit = self._settings.max_body_bytes
+        message = f"body of more than {limit} bytes; send fewer or smaller pictures"
+        declared = request.headers.get("content-length", "0")
+        if declared.isdecimal() and int(declared) > limit:
+            raise RequestError("body_too_large", message)
+        body = bytearray()
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                async for piece in request.stream():
+                    body += piece
+                    if len(body) > limit:
+                        raise RequestError("body_too_large", message)
+        except (TimeoutError, ClientDisconnect) as error:
+            raise RequestError("bad_request", f"body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
+        return bytes(body)
+
+    async def _forward(self, body: bytes, content_type: str) -> Response:
+        # As octets: TorchServe would parse JSON and forms in its worker, and lose parts of equal name.
+        path = f"/predictions/{self._settings.model}"
+        try:
+            headers = {BODY_TYPE_HEADER: content_type.encode("ascii", "replace").decode()}
+            answer = await self._client.post(path, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            logger.warning("no answer from TorchServe: %r", error)
+            raise RequestError("overloaded", "the model did not answer in time; try again later") from error
+        if DIGEST_HEADER not in answer.headers:
+            logger.warning("TorchServe answered %d itself: %s", answer.status_code, answer.text[:200])
+            raise RequestError("overloaded", "the model is not ready or its queue is full; try again later")
+        kept = {name: answer.headers[name] for name in (VERSION_HEADER, DIGEST_HEADER)}
+        return Response(answer.content, answer.status_code, kept, media_type="application/json")
+
+    def _refusal(self, code: ErrorCode, message: str) -> Response:
+        headers = {}
+        if code == "overloaded":
+            headers["Retry-After"] = str(self._settings.retry_after_s)
+        elif code == "unauthorized":
+            headers["WWW-Authenticate"] = "Bearer"
+        return JSONResponse({"error": problem(code, message)}, STATUS[code], headers)
+
+    async def _elsewhere(self, request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        message = f"{request.method} {request.url.path[:100]}: POST /predictions/{self._settings.model} or GET /ping"
+        return JSONResponse({"error": problem("bad_request", message)}, status)
+
+    async def _failed(self, _: Request, error: Exception) -> Response:
+        logger.error("router failed: %r", error)
+        return self._refusal("overloaded", "the request could not be served; try again later")
+
+
+def load_router(folder: Path) -> tuple[Router, RouterSettings]:
+    """A router from the files that `server.start` wrote into `folder`."""
+    settings = RouterSettings(**read_json(folder / SETTINGS_FILE))
+    token = (folder / TOKEN_FILE).read_text().strip()
+    upstream_token = read_json(folder / UPSTREAM_KEY_FILE)["inference"]["key"]
+    return Router(settings, token=token, upstream_token=upstream_token), settings
+
+
+def main(folder: Path) -> None:
+    """Serve until terminated."""
+    router, settings = load_router(folder)
+    uvicorn.run(
+        router.app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format=json.dumps({"time": "%(asctime)s", "text": "%(message)s"}))
+    main(Path(sys.argv[1]))
