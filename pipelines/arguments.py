@@ -20,7 +20,6 @@ def training_arguments(config: Config, *, data_version: str, remote: str) -> dic
         "remote": remote,
         "seed": config.seed,
         **{name: tree[name] for name in SECTIONS},
-        "model_name": config.register_.name,
         "who": getpass.getuser(),
     }
 

@@ -36,7 +36,6 @@ def training(
     evaluate: dict[str, Any],
     register: dict[str, Any],
     package: dict[str, Any],
-    model_name: str,
     who: str,
 ) -> None:
     """`data_version` is the md5 of data.dvc; `remote` the DVC remote that holds it."""
@@ -51,5 +50,5 @@ def training(
     ).outputs["reports"]
     registered = register_model(section=register, data_digest=digest, weights=weights, reports=reports)
     with dsl.If(registered.outputs["Output"] == "pass"):
-        promote_model(name=model_name, who=who, why="training pipeline", gate=registered.outputs["Output"])
+        promote_model(section=register, who=who, why="training pipeline", gate=registered.outputs["Output"])
     package_model(section=package, data_digest=digest, weights=weights)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 import yaml
 
@@ -35,25 +34,17 @@ def main() -> None:
     from model.cli import data, doctor, pipeline, plot, predict, recipe, registry, search, serve, steps  # noqa: F401
 
     logging.basicConfig(level=os.environ.get("RMTL_LOG_LEVEL", "WARNING"), format="%(levelname)s %(name)s: %(message)s")
-    sys.exit(_run())
-
-
-def _run() -> int:
     try:
-        result = app(standalone_mode=False)
+        app()
     except FaceError as error:
-        typer.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return ConfigError.exit_code
-    except click.Abort:
-        return 130
+        sys.exit(_report(error))
     except OSError as error:
-        failure = StorageError(f"{error.filename or 'input/output'}: {error.strerror or error}")
-        typer.echo(f"error: {failure}", err=True)
-        return failure.exit_code
-    return result if isinstance(result, int) else 0
+        sys.exit(_report(StorageError(f"{error.filename or 'input or output'}: {error.strerror or error}")))
+
+
+def _report(error: FaceError) -> int:
+    typer.echo(f"error: {error}", err=True)
+    return error.exit_code
 
 
 def read_config(params: Path, overrides: list[str] | None) -> Config:

@@ -6,7 +6,6 @@
 import subprocess
 import sys
 
-import click
 import typer
 
 from model.cli.app import app
@@ -35,6 +34,6 @@ def run(context: typer.Context) -> None:
     _hand_over("run", context)
 
 
-def _hand_over(command: str, context: click.Context) -> None:
+def _hand_over(command: str, context: typer.Context) -> None:
     code = subprocess.run([sys.executable, "-m", "pipelines", command, *context.args], check=False).returncode
     raise typer.Exit(code)

@@ -6,25 +6,21 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tqdm import tqdm
 
 from model.cli import workspace
 from model.cli.app import app
-from model.errors import CheckpointError, ConfigError, DataContractError, StorageError
+from model.errors import CheckpointError, ConfigError, DataContractError
 from model.storage import atomic_path, read_bytes
 from model.weights import META_FILE
 
+if TYPE_CHECKING:
+    from model.serving.cases import Answerer
+
 DRAWN = Path("artifacts/drawn")
-
-
-class Answerer(Protocol):
-    """A predictor on this machine, or a client of an endpoint."""
-
-    def predict(self, content: bytes, boxes: list[Any] | None) -> dict[str, Any]:
-        """Faces of one picture, or its error."""
 
 
 @app.command()
@@ -43,9 +39,12 @@ def predict(
     wanted = [*_from_arguments(images or []), *(_from_file(cases) if cases else [])]
     if not wanted:
         raise ConfigError("nothing to do: give pictures, or --cases cases.jsonl")
+    from model.serving.cases import predict_cases
+
     with ExitStack() as stack:
         answerer = _endpoint(url) if url else _local(weights, stack)
-        answers = [_answer(answerer, case) for case in tqdm(wanted, desc="predict", unit="picture", disable=None)]
+        bar = tqdm(wanted, desc="predict", unit="picture", disable=None)
+        answers = [answer for case in bar for answer in predict_cases(answerer, [case], case["root"])]
     _write([json.dumps(answer) for answer in answers], out)
     for case, answer in zip(wanted[: len(images or [])], answers, strict=False):
         _draw(case, answer, draw)
@@ -72,21 +71,10 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
     return cases
 
 
-def _answer(answerer: Answerer, case: dict[str, Any]) -> dict[str, Any]:
-    box = case["box"]
-    try:
-        content = read_bytes(case["image"], case["root"])
-        answer = answerer.predict(content, None if box is None else [tuple(box)])
-    except StorageError as error:
-        answer = {"faces": [], "error": {"code": "not_an_image", "message": str(error)}}
-    return {"image": case["image"], "faces": answer["faces"], "error": answer["error"]}
-
-
-def _endpoint(url: str) -> Answerer:
+def _endpoint(url: str) -> "Answerer":
     from model.serving.client import EndpointClient
 
-    client: Answerer = EndpointClient(url, token=_token())
-    return client
+    return EndpointClient(url, token=_token())
 
 
 def _token() -> str | None:
@@ -99,20 +87,19 @@ def _token() -> str | None:
     return Path(read_json(workspace.DEPLOYMENT)["key_file"]).read_text().strip()
 
 
-def _local(given: str | None, stack: ExitStack) -> Answerer:
+def _local(given: str | None, stack: ExitStack) -> "Answerer":
     from model.serving.predictor import Predictor
 
     address = given or _default_weights()
     typer.echo(f"weights: {address}", err=True)
     scratch = Path(stack.enter_context(TemporaryDirectory()))
-    predictor: Answerer = Predictor(resolve_weights(address, scratch))
-    return predictor
+    return Predictor(resolve_weights(address, scratch))
 
 
 def resolve_weights(address: str, scratch: Path) -> Path:
     """The folder behind a folder, a `.mar`, or `models:/name@alias`; `scratch` takes what is unpacked or fetched."""
     if address.startswith("models:/"):
-        from model.registry.registry import fetch
+        from model.registry.versions import fetch
 
         return fetch(address, scratch / "fetched")
     if address.endswith(".mar"):

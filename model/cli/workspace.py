@@ -12,6 +12,7 @@ SHARDS = ARTIFACTS / "shards"
 TRAIN = ARTIFACTS / "train"
 PREDICTIONS = ARTIFACTS / "predictions.parquet"
 SERVE = ARTIFACTS / "serve"
+SERVE_WEIGHTS = ARTIFACTS / "deployed" / "weights"
 SEARCH = ARTIFACTS / "search"
 
 EVALUATION = REPORTS / "evaluation.json"

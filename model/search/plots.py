@@ -1,10 +1,11 @@
 """Pictures of a study: Pareto front, parameter importances."""
 
+from functools import partial
 from pathlib import Path
 
 import optuna
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from optuna.visualization import matplotlib as pictures
 
 from model.errors import ConfigError
@@ -25,11 +26,15 @@ def draw_study(study: optuna.Study, folder: Path) -> list[Path]:
         raise ConfigError(f"study {study.study_name}: {len(finished)} finished trials, need {FEWEST_TRIALS}")
     names = ("val NME (% inter-ocular)", "val macro-F1 (%)")
     axes = {"front": pictures.plot_pareto_front(study, target_names=list(names))}
-    for axis, name in enumerate(names):
-        axes[f"importances-{('nme', 'f1')[axis]}"] = pictures.plot_param_importances(
-            study, target=lambda trial, axis=axis: trial.values[axis], target_name=name
+    for axis, (short, name) in enumerate(zip(("nme", "f1"), names, strict=True)):
+        axes[f"importances-{short}"] = pictures.plot_param_importances(
+            study, target=partial(_value, axis), target_name=name
         )
     return [_save(folder / f"{name}.png", item) for name, item in axes.items()]
+
+
+def _value(axis: int, trial: FrozenTrial) -> float:
+    return float(trial.values[axis])
 
 
 def _save(path: Path, axes: object) -> Path:
