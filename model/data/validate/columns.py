@@ -1,0 +1,107 @@
+"""The table that rules look at: a row a face, a column a question."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from model.data.validate.pictures import Look
+from model.data.validate.shape import shape_distance
+from model.schema import LANDMARKS, Box, FaceRecord
+
+Floats = NDArray[np.float64]
+
+
+def face_table(records: list[FaceRecord], looks: Mapping[str, Look], *, margin: float) -> pd.DataFrame:
+    """Columns computed from records and pictures; a question that does not arise (no points) is null."""
+    rows = [_row(index, record, looks.get(record.image, Look()), margin) for index, record in enumerate(records)]
+    table = pd.DataFrame(rows).astype({"problem": object, "picture_error": object, "box_error": object})
+    table["shape_distance"] = _distances(records)
+    labelled = Counter(f"{record.source}/{record.subset}" for record in records if _has_label(record))
+    table["part_count"] = [labelled[part] for part in table["part"]]
+    return table
+
+
+def label_of(record: FaceRecord) -> str:
+    """The label as the benchmark gives it, which may be none of our seven; empty where there is none."""
+    if record.expression is None and record.facts:
+        return str(json.loads(record.facts).get("label") or "")
+    return record.expression or ""
+
+
+def _row(index: int, record: FaceRecord, look: Look, margin: float) -> dict[str, object]:
+    known = bool(record.width and record.height)
+    return {
+        "row": index,
+        "record_id": record.record_id,
+        "image": record.image,
+        "source": record.source,
+        "split": record.split,
+        "part": f"{record.source}/{record.subset}",
+        "problem": record.problem,
+        "picture_error": look.error,
+        "pixels": record.width * record.height if record.width and record.height else None,
+        "shorter_side": min(record.width, record.height) if record.width and record.height else None,
+        "expression": record.expression,
+        "labelled": _has_label(record) or record.problem is not None,
+        "label": label_of(record),
+        "points": None if record.points is None else len(record.points) // 2,
+        "points19": None if record.points19 is None else len(record.points19) // 2,
+        "finite": _finite(record),
+        "outside": _outside(record) if known else None,
+        "box_error": _box_error(record, margin) if known and _finite(record) is not False else None,
+    }
+
+
+def _has_label(record: FaceRecord) -> bool:
+    return bool(record.points or record.points19 or record.expression)
+
+
+def _pairs(record: FaceRecord) -> Floats:
+    return np.array([*(record.points or ()), *(record.points19 or ())], dtype=np.float64).reshape(-1, 2)
+
+
+def _finite(record: FaceRecord) -> bool | None:
+    pairs = _pairs(record)
+    return bool(np.isfinite(pairs).all()) if len(pairs) else None
+
+
+def _outside(record: FaceRecord) -> float | None:
+    """How far the outermost point lies beyond the border, in picture sizes."""
+    pairs = _pairs(record)
+    if len(pairs) == 0 or not np.isfinite(pairs).all():
+        return None
+    return _beyond((*pairs.min(axis=0).tolist(), *pairs.max(axis=0).tolist()), record)
+
+
+def _beyond(box: Box, record: FaceRecord) -> float:
+    width, height = record.width or 1, record.height or 1
+    x0, y0, x1, y1 = box
+    return max((-0.5 - x0) / width, (x1 - width + 0.5) / width, (-0.5 - y0) / height, (y1 - height + 0.5) / height, 0.0)
+
+
+def _box_error(record: FaceRecord, margin: float) -> str | None:
+    if record.box is None:
+        return "none"
+    if len(record.box) != 4 or not np.isfinite(record.box).all():
+        return f"{record.box} is not four finite numbers"
+    x0, y0, x1, y1 = record.box
+    if x1 - x0 <= 1 or y1 - y0 <= 1:
+        return f"{x1 - x0:.4g} x {y1 - y0:.4g} pixels, left of right and upper of lower must differ by more than 1"
+    beyond = _beyond((x0, y0, x1, y1), record)
+    if beyond > margin:
+        return f"reaches {beyond:.2f} picture sizes beyond the picture"
+    return None
+
+
+def _distances(records: list[FaceRecord]) -> NDArray[np.float64]:
+    """Shape distance of rows with 68 finite points, NaN elsewhere."""
+    distances = np.full(len(records), np.nan)
+    rows = [i for i, record in enumerate(records) if len(record.points or ()) == 2 * LANDMARKS and _finite(record)]
+    if rows:
+        points = np.array([records[i].points for i in rows]).reshape(len(rows), LANDMARKS, 2)
+        distances[rows] = shape_distance(points)
+    return distances

@@ -1,0 +1,29 @@
+"""Data Docs that open without a network: what their pages fetch from elsewhere is taken out."""
+
+import re
+import shutil
+from pathlib import Path
+
+_REMOTE = re.compile(
+    r'<link[^>]+href="https?://[^>]*>'
+    r'|<script[^>]+src="https?://[^>]*>\s*</script>'
+    r'|<img[^>]+src="https?://[^>]*>'
+    r'|<iframe[^>]+src="https?://.*?</iframe>',
+    re.DOTALL,
+)
+_SCRIPT = re.compile(r"<script(?![^>]*src=).*?</script>", re.DOTALL)
+_STYLE = """<style>
+body { font-family: sans-serif; margin: 1.5rem auto; max-width: 75rem; color: #222; }
+table { border-collapse: collapse; } td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; }
+nav, .navbar, .modal, .sidebar-toggle, .alert-dismissible, footer { display: none; }
+</style>
+</head>"""
+
+
+def make_self_contained(folder: Path) -> None:
+    """Rewrite every page of a Data Docs folder in place; only its style sheets stay beside the pages."""
+    for page in sorted(folder.rglob("*.html")):
+        text = _SCRIPT.sub("", _REMOTE.sub("", page.read_text(encoding="utf-8")))
+        page.write_text(text.replace("</head>", _STYLE, 1), encoding="utf-8")
+    for name in ("images", "fonts"):
+        shutil.rmtree(folder / "static" / name, ignore_errors=True)

@@ -1,0 +1,123 @@
+"""The rules by name: what each expects of the face table, and what it says of a row that breaks it.
+
+Kinds: `row` moves a row to quarantine, within the budget; `aside` moves it there outside the budget; `stop` moves it
+and fails validation; `warning` is told in the report.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from model.config.data import LeakageConfig, ValidateConfig
+from model.schema import EXPRESSIONS, LANDMARKS, LANDMARKS_19, SPLITS
+
+_CONTAINS = "ExpectColumnDistinctValuesToContainSet"
+
+Kind = Literal["row", "aside", "stop", "warning"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An expectation of Great Expectations by its class name and arguments; `reason` is filled from the row."""
+
+    name: str
+    kind: Kind
+    expectation: str
+    arguments: Mapping[str, Any]
+    reason: str
+
+
+def row_rules(config: ValidateConfig) -> list[Rule]:
+    """Rules that each row meets by itself, the first broken one decides."""
+    return [
+        _empty("record_readable", "problem", "{problem}"),
+        _between("max_pixels", "pixels", "{pixels:.0f} pixels, at most {limit}", most=config.max_pixels),
+        _empty("picture_decodes", "picture_error", "{picture_error}"),
+        _between(
+            "min_side", "shorter_side", "shorter side {shorter_side:.0f} px, at least {limit}", least=config.min_side
+        ),
+        _among("expression_known", "expression", EXPRESSIONS, "expression `{expression}` is none of {limit}"),
+        _among("points_count", "points", [LANDMARKS], "{points:.0f} points, need {limit}"),
+        _among("points19_count", "points19", [LANDMARKS_19], "{points19:.0f} points of AFLW-19, need {limit}"),
+        _among("points_finite", "finite", [True], "a coordinate is not a finite number"),
+        _between(
+            "points_inside",
+            "outside",
+            "a point lies {outside:.2f} picture sizes outside, at most {limit}",
+            most=config.margin,
+        ),
+        _between(
+            "shape_plausible",
+            "shape_distance",
+            "shape distance {shape_distance:.3f} to the mean face, at most {limit}: x and y swapped, or points "
+            "numbered in another order?",
+            most=config.shape_distance,
+        ),
+        _empty("box_sane", "box_error", "box: {box_error}"),
+        _among("labelled", "labelled", [True], "no points, and no expression of ours (label: `{label}`)", kind="aside"),
+    ]
+
+
+def leak_rules(config: LeakageConfig) -> list[Rule]:
+    """Rules between the splits, over rows that met the row rules."""
+    return [
+        _empty("exact_duplicates", "exact_leak", "{exact_leak}", kind=config.exact),
+        _empty("near_duplicates", "near_leak", "{near_leak}", kind=config.near),
+        _empty("groups_apart", "group_leak", "{group_leak}", kind=config.group),
+    ]
+
+
+def set_rules(classes: Mapping[str, Mapping[str, int]]) -> list[Rule]:
+    """Rules about the whole set, over the rows that are left; `classes` counts expressions by split."""
+    ids = {"column": "record_id"}
+    splits = {"column": "split", "value_set": list(SPLITS)}
+    rules = [
+        Rule("records_unique", "stop", "ExpectColumnValuesToBeUnique", ids, "record id `{record_id}` is used twice"),
+        Rule("splits_filled", "stop", _CONTAINS, splits, "a split is empty"),
+    ]
+    for split, counts in classes.items():
+        missing = ", ".join(name for name, count in counts.items() if count == 0)
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        expected = {"column": "expression", "value_set": list(EXPRESSIONS), **_where("split", split)}
+        reason = f"{split} has no face of {missing} ({told})"
+        rules.append(Rule(f"classes_present_{split}", "warning", _CONTAINS, expected, reason))
+    return rules
+
+
+def count_rules(config: ValidateConfig) -> list[Rule]:
+    """Official numbers of labelled faces, over all rows as indexed."""
+    return [
+        Rule(
+            f"official_count_{part}",
+            "warning",
+            "ExpectColumnValuesToBeInSet",
+            {"column": "part_count", "value_set": [count], **_where("part", part)},
+            "{part}: {part_count} labelled faces, the benchmark has {limit}",
+        )
+        for part, count in sorted(config.expected.items())
+    ]
+
+
+def reason_of(rule: Rule, row: Mapping[str, Any]) -> str:
+    """What the rule says of one row that breaks it."""
+    arguments = rule.arguments
+    limits = arguments.get("value_set") or [arguments.get("min_value"), arguments.get("max_value")]
+    limit = ", ".join(str(value) for value in limits if value is not None)
+    return rule.reason.format(**row, limit=limit)
+
+
+def _empty(name: str, column: str, reason: str, kind: Kind = "row") -> Rule:
+    return Rule(name, kind, "ExpectColumnValuesToBeNull", {"column": column}, reason)
+
+
+def _among(name: str, column: str, values: Iterable[Any], reason: str, kind: Kind = "row") -> Rule:
+    return Rule(name, kind, "ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)}, reason)
+
+
+def _between(name: str, column: str, reason: str, *, least: float | None = None, most: float | None = None) -> Rule:
+    arguments = {"column": column, "min_value": least, "max_value": most}
+    return Rule(name, "row", "ExpectColumnValuesToBeBetween", arguments, reason)
+
+
+def _where(column: str, value: str) -> dict[str, str]:
+    return {"row_condition": f'{column}=="{value}"', "condition_parser": "pandas"}
