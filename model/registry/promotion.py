@@ -57,7 +57,7 @@ def promote(
         address = f"models:/{config.name}/{version}" if version else f"models:/{config.name}@{CHALLENGER}"
         candidate = resolve(store, address)
         draft = _draft("promote", candidate, who=who, why=why, before=expected or champion)
-        if candidate.version == champion and expected is None:
+        if str(candidate.version) == champion and expected is None:
             moves = [entry for entry in log.entries() if entry.action != "refused"]
             return moves[-1] if moves else draft
         with tempfile.TemporaryDirectory() as scratch:
@@ -148,7 +148,7 @@ def _settle(store: Store, log: PromotionLog) -> str | None:
         champion, alias = _champion(store, log.name, log.entries()), _alias(store, log.name)
         if champion is None or alias == champion:
             return champion
-        _logger.warning("%s: alias %s is at %s, the log says %s: set", log.name, CHAMPION, alias, champion)
+        _logger.info("%s: alias %s is at %s, the log says %s: set", log.name, CHAMPION, alias, champion)
         store.client.set_registered_model_alias(log.name, CHAMPION, champion)
 
 

@@ -72,7 +72,7 @@ def register_version(
         champion = store.client.get_registered_model(config.name).aliases.get(CHAMPION)
         verdict = _judge(store, version, report, champion, config)
         store.client.set_model_version_tag(config.name, version.version, GATE_TAG, verdict.gate)
-        if version.version != champion:
+        if str(version.version) != str(champion):
             store.client.set_registered_model_alias(config.name, CHALLENGER, version.version)
     result = ModelVersion(
         name=config.name,

@@ -86,6 +86,13 @@ class Cases:
             "out": reports / "registration.json",
         }
 
+    def evaluate_again(self, name: str, *, data: str) -> dict[str, Path]:
+        """The weights of an earlier case with an evaluation on other data."""
+        weights, reports = self._folder / name / "train", self._folder / f"{name}-on-{data}"
+        report = make_report(5.0, 60.0, 60.0, weights=load_meta(weights).weights_digest, data=data)
+        write_json(reports / "evaluation.json", asdict(report))
+        return {"weights": weights, "evaluation": reports / "evaluation.json", "out": reports / "registration.json"}
+
 
 @pytest.fixture
 def cases(tmp_path: Path, config: Config) -> Cases:
