@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.config import NetConfig
-from model.net.multitask import MultiTaskNet, build_net
+from model.net.multitask import MultiTaskNet, build_net, only_answering
 from model.schema import LANDMARKS
 
 _WIDEST = 2.0
@@ -19,16 +19,12 @@ def parameters(net: nn.Module) -> int:
     return sum(item.numel() for item in counted)
 
 
-@torch.no_grad()
 def flops(net: MultiTaskNet) -> int:
     """Multiply-adds of convolutions and matrix products for one face; norms, pooling and sampling are not counted."""
     size = net.config.input_size
     device = next(net.parameters()).device
-    training = net.training
-    net.eval()
-    with FlopCounterMode(display=False) as counter:
+    with only_answering(net), FlopCounterMode(display=False) as counter:
         net(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device))
-    net.train(training)
     return int(counter.get_total_flops()) // 2
 
 

@@ -24,13 +24,13 @@ def heat_margin(map_cells: int) -> int:
     return map_cells // 8
 
 
-def heat_centres(cells: int) -> Tensor:
+def heat_centres(cells: int, device: torch.device | None = None) -> Tensor:
     """Centres of the cells along one side of a heatmap, in crop units; some lie below 0 and above 1.
 
     `u_i = (i + 0.5 - m) / (cells - 2 m)` with the margin `m = cells // 10`, which undoes `heat_margin`.
     """
     margin = cells // 10
-    return (torch.arange(cells, dtype=torch.float32) + 0.5 - margin) / (cells - 2 * margin)
+    return (torch.arange(cells, dtype=torch.float32, device=device) + 0.5 - margin) / (cells - 2 * margin)
 
 
 def soft_argmax(heat_BKHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +98,7 @@ class ExpressionHead(nn.Module):
 
 
 def _moments(mass_BKN: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    place = heat_centres(cells).to(mass_BKN.device)
+    place = heat_centres(cells, mass_BKN.device)
     centre = mass_BKN @ place
     return centre, (mass_BKN * (place - centre[..., None]).square()).sum(dim=-1)
 

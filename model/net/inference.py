@@ -29,7 +29,7 @@ class Answers(NamedTuple):
 
 
 class FaceNet:
-    """Trained weights, ready to answer in fp32."""
+    """Trained weights, ready to answer in fp32; puts the network it is given into evaluation mode."""
 
     def __init__(self, net: MultiTaskNet, meta: Meta, device: torch.device | str = "cpu") -> None:
         self.meta = meta

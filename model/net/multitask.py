@@ -123,14 +123,26 @@ def export_state(source: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in state.items() if not name.startswith(_ASSOCIATION)}
 
 
-@torch.no_grad()
+@contextmanager
+def only_answering(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards the mode is as before."""
+    training = net.training
+    net.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        net.train(training)
+
+
 def residual_ratios(net: MultiTaskNet, image_BCHW: Tensor) -> dict[str, float]:
     """Size of each branch's addition over that of what it is added to, by branch name, for one batch.
 
     Sizes are root mean squares: of `g` over `f_l`, `h` over `f_e`, `r_l` over the base points around their own centre,
     `r_e` over the base logits around their own mean. Branches that are off are left out.
     """
-    _, base, added = net.answer(image_BCHW)
+    with only_answering(net):
+        _, base, added = net.answer(image_BCHW)
     if base is None or added is None:
         return {}
     points = base.landmarks_BK2 - base.landmarks_BK2.mean(dim=1, keepdim=True)

@@ -58,8 +58,8 @@ class SyncedNorm(nn.BatchNorm2d):
         return (x * scale[:, None, None] + shift[:, None, None]).to(input.dtype)
 
     @staticmethod
-    def _shared_statistics(x: Tensor) -> tuple[Tensor, Tensor, float]:
-        """Mean and biased variance (C,) over all ranks, and the number of values behind each."""
+    def _shared_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and biased variance (C,) over all ranks, and the number (1,) of values behind each."""
         variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
         # Sums of squares cancel in fp32; the sums themselves are short enough to send in fp64.
         local_number = x.numel() / x.shape[1]
@@ -67,15 +67,15 @@ class SyncedNorm(nn.BatchNorm2d):
         number = torch.full((1,), local_number, dtype=torch.float64, device=x.device)
         total: Tensor = _AllReduceSum.apply(torch.cat([moments.flatten(), number]))  # type: ignore[no-untyped-call]
         first, second = (total[:-1] / total[-1]).view(2, -1)
-        return first.float(), (second - first.square()).clamp(min=0).float(), float(total[-1].detach())
+        return first.float(), (second - first.square()).clamp(min=0).float(), total[-1:].detach().float()
 
-    def _track(self, mean_C: Tensor, variance_C: Tensor, number: float) -> None:
+    def _track(self, mean_C: Tensor, variance_C: Tensor, number_1: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean_C, self.momentum)
-            self.running_var.lerp_(variance_C * (number / max(number - 1, 1)), self.momentum)
+            self.running_var.lerp_(variance_C * (number_1 / (number_1 - 1).clamp(min=1)), self.momentum)
 
 
 class _AllReduceSum(torch.autograd.Function):

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch
 
 from model.net.counting import flops, matching_width, parameters
-from model.net.multitask import MultiTaskNet
+from model.net.multitask import MultiTaskNet, residual_ratios
 
 Build = Callable[..., MultiTaskNet]
 
@@ -29,10 +29,13 @@ def test_parameters_leave_the_association_map_out(build: Build) -> None:
     assert parameters(build()) == parameters(build(associate=False))
 
 
-def test_counting_keeps_the_mode(build: Build) -> None:
-    net = build().train()
+def test_counting_leaves_mode_and_statistics_alone(build: Build) -> None:
+    net = build(norm="batch").train()
+    before = net.trunk.stem[1].running_mean.clone()
     flops(net)
+    residual_ratios(net, torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
     assert net.training
+    assert torch.equal(net.trunk.stem[1].running_mean, before)
 
 
 def test_wider_hard_sharing_can_cost_what_the_exchange_costs(build: Build) -> None:
