@@ -16,7 +16,8 @@ _CROP = 224
 _WIDEN = 1.25
 _COLUMNS = 4
 _CELL = 2.05
-_TRUTH, _ANSWER, _WRONG, _MUTED = "#22c55e", "#f43f5e", "#c2255c", "#64748b"
+TRUTH, ANSWER = "#00b8f5", "#ff5a1f"
+_WRONG, _MUTED = "#c2255c", "#64748b"
 
 
 def choose_faces(findings: Findings) -> list[int]:
@@ -71,9 +72,9 @@ def _draw_face(axes: Axes, findings: Findings, row: int) -> None:
     answers, truth = findings.answers, findings.truth
     pairs = ((truth.landmarks_NK2, answers.landmarks_NK2), (truth.points19_NM2, answers.points19_NM2))
     for known_NK2, given_NK2 in pairs:
-        _dots(axes, known_NK2[row], matrix, _TRUTH)
+        _dots(axes, known_NK2[row], matrix, TRUTH)
         if given_NK2 is not None and np.isfinite(known_NK2[row]).any():
-            _dots(axes, given_NK2[row], matrix, _ANSWER)
+            _dots(axes, given_NK2[row], matrix, ANSWER)
     axes.set(xlim=(-0.5, _CROP - 0.5), ylim=(_CROP - 0.5, -0.5))
     lines, colour = _caption(findings, row)
     axes.set_title(lines, fontsize=6.6, color=colour, loc="left", pad=3, linespacing=1.35)

@@ -85,6 +85,7 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
         answers=answers,
         truth=truth,
         errors=errors,
+        slices=list(masks),
         warnings=warnings,
         data=data,
     )
@@ -94,20 +95,17 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
 
 
 def summarise(measures: Sequence[Measure]) -> dict[str, float]:
-    """Headline values by name, `test/nme_interocular`, `test/fr_8`, `test/macro_f1_base` and so on; all of slice `all`.
-
-    Failure rates and areas are by inter-ocular distance, of the 19 points by the diagonal of the box.
-    """
+    """Headline values of all faces by name: `test/nme_interocular`, `test/fr_8`, `test/macro_f1_base` and so on."""
     summary = {}
     for row in measures:
         name = headline_name(row)
-        if row.subset == ALL and row.value is not None and name is not None:
+        if row.subset == ALL and row.value is not None:
             summary[f"{row.split}/{name}"] = row.value
     return summary
 
 
-def headline_name(row: Measure) -> str | None:
-    """Name of a measure among the headlines, without the split; None for one that stands in the table alone."""
+def headline_name(row: Measure) -> str:
+    """Name of a measure among the headlines, without the split."""
     task, _, variant = row.task.partition("_")
     tail = f"_{variant}" if variant else ""
     points = task.removeprefix("landmarks") if task.startswith("landmarks") else ""
@@ -115,10 +113,8 @@ def headline_name(row: Measure) -> str | None:
         case "nme":
             length = (row.normaliser or "").replace("_", "").replace("box", "")
             return f"nme{points}_{length}{tail}"
-        case "fr" | "auc" if row.normaliser == ("box_diagonal" if points else "inter_ocular"):
-            return f"{row.metric}{points}_{100 * (row.threshold or 0):g}{tail}"
         case "fr" | "auc":
-            return None
+            return f"{row.metric}{points}_{100 * (row.threshold or 0):g}{tail}"
         case _:
             return f"{row.metric}{tail}"
 
@@ -128,13 +124,15 @@ def find_warnings(report: EvaluationReport, meta: Meta) -> list[str]:
     warnings = []
     if meta.data_digest != report.data_digest:
         warnings.append(
-            f"weights were trained on data {meta.data_digest}, this is data {report.data_digest}: "
+            f"The weights were trained on data {meta.data_digest}, this is data {report.data_digest}: "
             "a test face may have been a training face there"
         )
     missing = [row.subset for row in report.measures if row.metric == "recall" and row.n == 0]
     if missing:
         names = ", ".join(name.removeprefix("class=") for name in missing)
-        warnings.append(f"no face of {names}: averages are over the other {len(EXPRESSIONS) - len(missing)} classes")
+        warnings.append(
+            f"There is no face of {names}: averages are over the other {len(EXPRESSIONS) - len(missing)} classes"
+        )
     return warnings
 
 

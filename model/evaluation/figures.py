@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from model.evaluation.calibration import confidence_bins, retemper
-from model.evaluation.drawn import choose_faces, draw_faces
+from model.evaluation.drawn import ANSWER, TRUTH, choose_faces, draw_faces
 from model.evaluation.expression import confusion_matrix
 from model.evaluation.findings import Findings
-from model.evaluation.plots import draw_ced, draw_confusion, draw_histogram, draw_reliability, draw_slices, to_png
+from model.evaluation.plots import (
+    FACES_IN_BIN,
+    draw_ced,
+    draw_confusion,
+    draw_histogram,
+    draw_reliability,
+    draw_slices,
+    to_png,
+)
 from model.evaluation.slices import ALL
 from model.evaluation.tables import ced_curves
 from model.schema import Measure
@@ -78,7 +86,8 @@ def _expression_plots(findings: Findings) -> list[Plot]:
         _plot(
             "reliability",
             "Reliability",
-            "Accuracy of the faces in each bin of confidence. Bigger dots hold more faces.",
+            "Accuracy of the faces in each bin of confidence. Bigger dots hold more faces; "
+            f"bins of fewer than {FACES_IN_BIN} are left out.",
             draw_reliability(sets),
         ),
         _plot(
@@ -96,12 +105,12 @@ def _face_plots(findings: Findings) -> list[Plot]:
     if sheet is None:
         return []
     caption = (
-        "From best to worst: the best, those around the median, the worst. "
-        '<span class="key" style="background:#22c55e"></span>labelled points '
-        '<span class="key" style="background:#f43f5e"></span>predicted points. '
+        "The best, those around the median, and the worst by error. "
+        f'<span class="key" style="background:{TRUTH}"></span>labelled points '
+        f'<span class="key" style="background:{ANSWER}"></span>predicted points. '
         "A caption in red: the apparent expression differs from the label."
     )
-    return [_plot("faces", "Faces", caption, sheet)]
+    return [_plot("faces", "Best, median and worst", caption, sheet)]
 
 
 def words(name: str) -> str:

@@ -19,6 +19,7 @@ class Findings:
 
     Attributes:
         errors: of each face by task and normaliser, fractions.
+        slices: names, in the order in which they are shown.
         data: folder of the pictures, for the sheet of faces.
     """
 
@@ -29,6 +30,7 @@ class Findings:
     answers: FaceAnswers
     truth: FaceTruth
     errors: Errors
+    slices: Sequence[str]
     warnings: Sequence[str]
     data: Path
 

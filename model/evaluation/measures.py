@@ -24,6 +24,7 @@ Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int64]
 
 DECIMALS = 6
+# The first of each also has failure rates and areas.
 NORMALISERS: tuple[Normaliser, ...] = ("inter_ocular", "inter_pupil", "box_diagonal")
 NORMALISERS_19: tuple[Normaliser, ...] = ("box_diagonal", "box_side")
 _CLASSES = len(EXPRESSIONS)
@@ -92,19 +93,20 @@ def all_statistics(
         temperature: by which the class probabilities were calibrated.
     """
     for (task, kind), errors_N in errors.items():
-        yield _landmark_statistic(task, kind, errors_N, config.thresholds)
+        main = kind == (NORMALISERS_19 if task == "landmarks19" else NORMALISERS)[0]
+        yield _landmark_statistic(task, kind, errors_N, config.thresholds if main else ())
     calibrated_NE, base_NE = answers.probabilities_NE, answers.base_probabilities_NE
     if calibrated_NE is None:
         return
     classes_N = calibrated_NE.argmax(axis=1)
     yield _class_statistic("expression", classes_N, truth.expression_N)
     yield _per_class_statistic(classes_N, truth.expression_N)
-    yield _class_statistic("expression_votes", classes_N, truth.votes_N)
-    if base_NE is not None:
-        yield _class_statistic("expression_base", base_NE.argmax(axis=1), truth.expression_N)
     for suffix, probabilities_NE in (("", retemper(calibrated_NE, 1 / temperature)), ("_calibrated", calibrated_NE)):
         yield _ece_statistic(suffix, probabilities_NE, truth.expression_N)
         yield _nll_statistic(suffix, probabilities_NE, truth.expression_N)
+    if base_NE is not None:
+        yield _class_statistic("expression_base", base_NE.argmax(axis=1), truth.expression_N)
+    yield _class_statistic("expression_votes", classes_N, truth.votes_N)
 
 
 def measure(statistic: Statistic, masks: Mapping[str, Mask], resampler: Resampler, split: str) -> Iterator[Measure]:

@@ -16,6 +16,9 @@ Array = npt.NDArray[np.float64]
 
 INK, MUTED, GRID, ACCENT, WARM = "#1c2733", "#64748b", "#e6eaf0", "#2563eb", "#e8590c"
 _CURVES = (ACCENT, WARM, "#0d9488", "#9333ea", "#ca8a04", "#db2777", "#475569", "#65a30d")
+FACES_IN_BIN = 5
+"""Bins with fewer faces are not drawn in the reliability diagram: their accuracy says nothing."""
+
 _DPI = 144
 
 
@@ -29,7 +32,7 @@ def to_png(figure: Figure) -> bytes:
 
 def draw_ced(curves: Mapping[str, Array], thresholds: Sequence[float]) -> Figure:
     """Cumulative error distribution of each named set of errors (fractions), with the thresholds marked."""
-    figure, axes = _panel(6.4, 4.2)
+    figure, axes = _panel(5.6, 3.9)
     limit = 125 * max(thresholds)
     for colour, (name, errors_N) in zip(_cycle(len(curves)), curves.items(), strict=True):
         values, shares = cumulative_errors(errors_N)
@@ -40,29 +43,38 @@ def draw_ced(curves: Mapping[str, Array], thresholds: Sequence[float]) -> Figure
     for threshold in thresholds:
         axes.axvline(100 * threshold, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.set(xlim=(0, limit), ylim=(0, 102), xlabel="error, % of the normaliser", ylabel="faces at or below, %")
-    axes.legend(frameon=False, fontsize=8, loc="lower right", labelcolor=INK)
+    axes.legend(frameon=True, framealpha=0.92, edgecolor="none", fontsize=8, loc="lower right", labelcolor=INK)
     return figure
 
 
 def draw_histogram(errors_N: Array, failure: float) -> Figure:
     """Faces by error; what lies beyond the last bin is counted in it, so that no failure is out of sight."""
-    figure, axes = _panel(6.4, 4.2)
+    figure, axes = _panel(5.6, 3.9)
     percent = 100 * errors_N[~np.isnan(errors_N)]
     limit = 250 * failure
     axes.hist(np.minimum(percent, limit), bins=np.linspace(0, limit, 51).tolist(), color=ACCENT, alpha=0.85)
     median = float(np.median(percent))
     axes.axvline(median, color=INK, linewidth=1.2)
-    axes.text(
-        median, 1.0, f" median {median:.2f} %", color=INK, fontsize=8, va="top", transform=axes.get_xaxis_transform()
+    axes.annotate(
+        f"median {median:.2f} %",
+        (median, 1.0),
+        (5, -8),
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        color=INK,
+        fontsize=8,
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
     )
     axes.axvline(100 * failure, color=WARM, linewidth=1.0, linestyle=(0, (4, 3)))
     axes.set(xlim=(0, limit), xlabel="error, % of the normaliser (last bin: and above)", ylabel="faces")
+    axes.margins(y=0.12)
     return figure
 
 
 def draw_confusion(counts_EE: npt.NDArray[np.int64]) -> Figure:
     """Rows are the truth, each shaded by the share of its faces; numbers are shares in percent over counts."""
-    figure, axes = _panel(6.4, 5.6)
+    figure, axes = _panel(5.6, 5.2)
     share_EE = counts_EE / np.maximum(counts_EE.sum(axis=1, keepdims=True), 1)
     axes.imshow(share_EE, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(*counts_EE.shape):
@@ -80,13 +92,13 @@ def draw_confusion(counts_EE: npt.NDArray[np.int64]) -> Figure:
 
 def draw_reliability(sets: Mapping[str, Array]) -> Figure:
     """Accuracy over mean confidence in each bin, from sums (3, bins) of `confidence_bins`; dots grow with the faces."""
-    figure, axes = _panel(6.4, 5.6)
+    figure, axes = _panel(5.6, 5.2)
     axes.plot([0, 100], [0, 100], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect")
     for colour, (name, totals_3B) in zip((WARM, ACCENT), sets.items(), strict=False):
-        number, confidence, right = totals_3B[:, totals_3B[0] > 0]
+        number, confidence, right = totals_3B[:, totals_3B[0] >= FACES_IN_BIN]
         x, y = 100 * confidence / number, 100 * right / number
         axes.plot(x, y, color=colour, linewidth=1.2, alpha=0.6, label=name)
-        axes.scatter(x, y, s=12 + 160 * number / number.sum(), color=colour, alpha=0.85, linewidth=0)
+        axes.scatter(x, y, s=14 + 420 * number / totals_3B[0].sum(), color=colour, linewidth=0, clip_on=False, zorder=3)
     axes.set(xlim=(0, 100), ylim=(0, 100), xlabel="confidence, %", ylabel="accuracy, %")
     axes.legend(frameon=False, fontsize=8, loc="upper left", labelcolor=INK)
     return figure
@@ -94,7 +106,7 @@ def draw_reliability(sets: Mapping[str, Array]) -> Figure:
 
 def draw_slices(rows: Sequence[Measure], label: str) -> Figure:
     """A dot with its interval for each slice, beside a line at the value of the first row (all faces)."""
-    figure, axes = _panel(6.4, 1.1 + 0.235 * len(rows))
+    figure, axes = _panel(5.6, 1.0 + 0.235 * len(rows))
     for place, row in enumerate(rows):
         value = row.value or 0.0
         colour = INK if place == 0 else ACCENT

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from model.evaluation.figures import Plot, draw_plots, words
 from model.evaluation.findings import Findings
@@ -92,17 +93,18 @@ def _sections(findings: Findings, plots: Mapping[str, Plot]) -> Iterable[str]:
     measures = findings.report.measures
     yield f'<h2>Headline values</h2><div class="card">{_headline_table(measures)}</div>'
     for title, names in (
-        ("Landmarks", ("ced", "nme_histogram", "slices_nme")),
-        ("Apparent expression", ("confusion", "reliability", "slices_f1")),
+        ("Landmarks", ("ced", "nme_histogram")),
+        ("Apparent expression", ("confusion", "reliability")),
+        ("Slices", ("slices_nme", "slices_f1")),
+        ("Faces", ("faces",)),
     ):
         present = [plots[name] for name in names if name in plots]
         if present:
             yield f'<h2>{title}</h2><div class="figures">{"".join(map(_figure, present))}</div>'
-    if any(row.metric == "f1" for row in measures):
-        yield f'<h2>Classes</h2><div class="card">{_class_table(measures)}</div>'
-    yield f'<h2>Slices</h2><div class="card">{_slice_table(findings)}</div>'
-    if "faces" in plots:
-        yield f"<h2>Faces</h2>{_figure(plots['faces'])}"
+        if title == "Apparent expression" and any(row.metric == "f1" for row in measures):
+            yield f'<div class="card">{_class_table(measures)}</div>'
+        if title == "Slices":
+            yield f'<div class="card">{_slice_table(findings)}</div>'
 
 
 def _tiles(measures: Sequence[Measure]) -> Iterable[str]:
@@ -125,7 +127,7 @@ def _headline_table(measures: Sequence[Measure]) -> str:
             task = row.task
             lines.append(f'<tr class="group"><td colspan="6">{_TASKS[task]}</td></tr>')
         cells = [
-            f"<td>{_metric_name(row)}</td>",
+            f"<td>{_METRICS[row.metric]}</td>",
             f'<td class="num">{_value(row.value)}</td>',
             f'<td class="range">{_range(row)}</td>',
             f'<td class="num">{row.n:,}</td>',
@@ -149,34 +151,42 @@ def _class_table(measures: Sequence[Measure]) -> str:
 
 def _slice_table(findings: Findings) -> str:
     main = findings.main_errors()
-    kind = "inter_ocular" if main is None else main[0]
-    task = "landmarks" if kind == "inter_ocular" else "landmarks19"
-    wanted: list[tuple[str, str, str | None]] = [("expression", "accuracy", None), ("expression", "macro_f1", None)]
+    columns: list[_SliceColumn] = []
     if main is not None:
-        wanted = [(task, "nme", kind), (task, "fr", kind), *wanted]
-    cells: dict[tuple[str, str, str], Measure] = {}
-    for key in reversed(wanted):
+        kind = main[0]
+        task = "landmarks" if kind == "inter_ocular" else "landmarks19"
+        failures = f"Failures at {100 * findings.config.thresholds[0]:g} %"
+        columns += [_SliceColumn(f"NME ({words(kind)})", task, "nme", kind), _SliceColumn(failures, task, "fr", kind)]
+    columns += [_SliceColumn(_METRICS[metric], "expression", metric, None) for metric in ("macro_f1", "accuracy")]
+    found: list[dict[str, Measure]] = []
+    for column in columns:
+        rows = findings.measures(column.task, column.metric, column.normaliser)
         # Of several thresholds the first is shown, as in the tiles.
-        cells |= {(key[0], key[1], row.subset): row for row in reversed(findings.measures(*key))}
-    names = dict.fromkeys(row.subset for row in findings.report.measures)
+        found.append({row.subset: row for row in reversed(rows)})
     lines = []
-    for name in names:
-        rows = [cells.get((task, metric, name)) for task, metric, _ in wanted]
-        if any(row is not None for row in rows):
-            lines.append(f"<tr><td>{escape(name)}</td>{''.join(map(_pair, rows))}</tr>")
+    for name in findings.slices:
+        if any(name in rows for rows in found):
+            cells = "".join(_pair(rows.get(name), first=place % 2 == 0) for place, rows in enumerate(found))
+            lines.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
     heads = ["Slice"]
-    for _, metric, normaliser in wanted:
-        threshold = f" at {100 * findings.config.thresholds[0]:g} %" if metric == "fr" else ""
-        unit = f" ({words(normaliser)})" if metric == "nme" and normaliser else ""
-        heads += [f"{_METRICS[metric]}{threshold}{unit}", "Interval", "n"]
-    numeric = [place for place in range(1, len(heads)) if place % 3 != 2]
-    return _table(heads, lines, numeric=numeric)
+    for first, second in zip(columns[::2], columns[1::2], strict=True):
+        heads += [first.head, "Interval", second.head, "n"]
+    return _table(heads, lines, numeric=[place for place in range(1, len(heads)) if place % 4 != 2])
 
 
-def _pair(row: Measure | None) -> str:
+class _SliceColumn(NamedTuple):
+    head: str
+    task: str
+    metric: str
+    normaliser: str | None
+
+
+def _pair(row: Measure | None, *, first: bool) -> str:
+    """The first column of a pair has its interval beside it, the second the number of faces of both."""
     if row is None:
-        return '<td class="num"></td><td class="range"></td><td class="num"></td>'
-    return f'<td class="num">{_value(row.value)}</td><td class="range">{_range(row)}</td><td class="num">{row.n:,}</td>'
+        return '<td class="num"></td><td></td>'
+    beside = f'<td class="range">{_range(row)}</td>' if first else f'<td class="num">{row.n:,}</td>'
+    return f'<td class="num">{_value(row.value)}</td>{beside}'
 
 
 def _table(heads: Sequence[str], lines: Sequence[str], *, numeric: Sequence[int]) -> str:
@@ -193,7 +203,7 @@ def _figure(plot: Plot) -> str:
 
 
 def _metric_name(row: Measure) -> str:
-    return _METRICS.get(row.metric, row.metric) + (f" at {_threshold(row)}" if row.threshold is not None else "")
+    return _METRICS[row.metric] + (f" at {_threshold(row)}" if row.threshold is not None else "")
 
 
 def _note(row: Measure) -> str:

@@ -1,6 +1,7 @@
 """Named parts of an evaluation set: by source, subset, class, pose, size, and what the facts tell of the person."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.config import EvaluateConfig
-from model.schema import OUTER_EYE_CORNERS, FaceRecord
+from model.schema import EXPRESSIONS, OUTER_EYE_CORNERS, FaceRecord
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -40,7 +41,8 @@ def slice_masks(
     masks = {ALL: np.ones(len(records), bool)}
     masks |= _by_value("source", [record.source for record in records])
     masks |= _by_value("subset", [record.subset or None for record in records])
-    masks |= _by_value("class", [record.expression for record in records])
+    labels = [record.expression for record in records]
+    masks |= {f"class={name}": np.array([label == name for label in labels]) for name in EXPRESSIONS if name in labels}
     masks |= _by_bin("pose", "|yaw|", yaw_N, config.yaw_bins)
     masks |= _by_bin("size", "side", side_N, config.size_bins)
     masks |= _by_value("age", [_age_group(fact.get("age")) for fact in facts])
@@ -74,7 +76,7 @@ def estimate_yaw(truth_NK2: Array) -> Array:
 
 
 def _by_value(name: str, values: Sequence[str | None]) -> dict[str, Mask]:
-    known = sorted({value for value in values if value is not None})
+    known = sorted({value for value in values if value is not None}, key=_natural)
     return {f"{name}={value}": np.array([given == value for given in values]) for value in known}
 
 
@@ -92,6 +94,11 @@ def _by_bin(name: str, symbol: str, values_N: Array, edges: Sequence[float]) -> 
 
 def _not_empty(items: Iterable[tuple[str, Mask]]) -> dict[str, Mask]:
     return {name: mask for name, mask in items if mask.any()}
+
+
+def _natural(value: str) -> list[tuple[float, str]]:
+    """Sorts `4-19` before `20-39`, and both before words."""
+    return [(float(digits or "inf"), text) for text, digits in re.findall(r"(\D*)(\d*)", value)]
 
 
 def _number(value: Any) -> float:

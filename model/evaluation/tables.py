@@ -14,7 +14,7 @@ _STEPS = 200
 
 
 def write_tables(findings: Findings, folder: Path) -> None:
-    """`ced.csv` (error and share in percent, by curve), `confusion.csv` (a row a face), `measures.csv`."""
+    """`ced.csv` (shares in percent by error in percent), `confusion.csv` (a row a face), `measures.csv`."""
     curves = ced_curves(findings)
     if curves:
         _write(ced_table(curves, findings.config.thresholds), folder / "ced.csv")
@@ -50,14 +50,13 @@ def ced_curves(findings: Findings) -> dict[str, Array]:
 
 
 def ced_table(curves: dict[str, Array], thresholds: tuple[float, ...]) -> pd.DataFrame:
-    """Share of faces at or below each of evenly spaced errors up to 1.25 times the largest threshold."""
+    """Share of faces at or below evenly spaced errors up to 1.25 times the largest threshold, a column a curve."""
     grid = np.linspace(0, 1.25 * max(thresholds), _STEPS + 1)
-    parts = []
+    table = {"error": (100 * grid).round(4)}
     for name, errors_N in curves.items():
         ordered = np.sort(errors_N[~np.isnan(errors_N)])
-        share = 100 * np.searchsorted(ordered, grid, side="right") / len(ordered)
-        parts.append(pd.DataFrame({"curve": name, "error": (100 * grid).round(4), "share": share.round(4)}))
-    return pd.concat(parts, ignore_index=True)
+        table[name] = (100 * np.searchsorted(ordered, grid, side="right") / len(ordered)).round(4)
+    return pd.DataFrame(table)
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:

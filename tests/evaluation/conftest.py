@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+import model.evaluation.evaluate as step
 from model.config import Config, EvaluateConfig, dump_config, override, parse_config
 from model.data.codec import tight_box
 from model.data.manifest import write_manifest
+from model.evaluation.findings import Findings
+from model.evaluation.report import write_report
 from model.net.multitask import build_net, export_state
-from model.schema import EXPRESSIONS, FaceRecord
+from model.schema import EXPRESSIONS, EvaluationReport, FaceRecord
 from model.storage import digest_bytes
 from model.weights import describe, save_weights
 
@@ -61,11 +64,9 @@ class Bench:
     config: EvaluateConfig
 
     def run(self, out: Path, **changes):
-        from model.evaluation.evaluate import evaluate
-
         config = self.config.model_copy(update=changes)
         places = {"weights": self.weights, "manifest": self.manifest, "data": self.data}
-        return evaluate(config, **places, reports=out / "reports", predictions=out / "predictions.parquet", seed=0)
+        return step.evaluate(config, **places, reports=out / "reports", predictions=out / "predictions.parquet", seed=0)
 
 
 def draw_face(folder: Path, place: int, rng: np.random.Generator) -> tuple[bytes, np.ndarray]:
@@ -125,6 +126,30 @@ def bench(tmp_path_factory: pytest.TempPathFactory, config: Config) -> Bench:
     save_random_weights(config, home / "weights")
     small = config.evaluate.model_copy(update={"bootstrap": 50, "drawn": 6, "batch_size": 5})
     return Bench(home / "data", home / "manifest.parquet", home / "weights", records, small)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One full run on the made benchmark: what it returned, found and wrote."""
+
+    report: EvaluationReport
+    findings: Findings
+    out: Path
+
+
+@pytest.fixture(scope="session")
+def evaluated(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    out = tmp_path_factory.mktemp("evaluated")
+    kept = []
+
+    def keep(findings: Findings, reports: Path) -> None:
+        kept.append(findings)
+        write_report(findings, reports)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "write_report", keep)
+        report = bench.run(out)
+    return Evaluated(report, kept[0], out)
 
 
 @pytest.fixture
