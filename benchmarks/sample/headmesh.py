@@ -58,10 +58,12 @@ class HeadMesh:
 
     @property
     def local_labels(self) -> list[str]:
+        """Names of the local changes."""
         return [str(name) for name in self.local_names]
 
     @property
     def action_labels(self) -> list[str]:
+        """Names of the facial actions."""
         return [str(name) for name in self.action_names]
 
 
@@ -97,7 +99,8 @@ def _build_head() -> HeadMesh:
     first_local = next(i for i, name in enumerate(labels) if name.startswith("local_change:"))
 
     triangles, parts = _triangles(template)
-    kept, renumbered = np.unique(np.concatenate([triangles.ravel(), np.asarray(LANDMARK_VERTICES)]), return_inverse=True)
+    used = np.concatenate([triangles.ravel(), np.asarray(LANDMARK_VERTICES)])
+    kept, renumbered = np.unique(used, return_inverse=True)
     corners = triangles.size
     local_labels = list(full.local_change_labels)
     local = [i for i, name in enumerate(local_labels) if _is_facial(name)]
