@@ -53,18 +53,18 @@ def train(config: Config, *, shards: Path, out: Path, log: RunLog | None = None,
         session.log.params(flatten(dump_config(config)))
         progress = session.learner.progress
         while progress.epoch < config.train.epochs:
-            began = time.monotonic()
-            _train_epoch(session, notice)
+            speed = _train_epoch(session, notice)
             held = _validate_if_due(session, notice)
-            session.end_epoch(held, seconds=time.monotonic() - began)
+            session.end_epoch(held, faces_per_second=speed)
             if held is not None and team.any(team.leads and stop(progress.epoch - 1, held.metrics)):
                 break
         return session.result()
 
 
-def _train_epoch(session: Session, notice: Notice) -> None:
-    """The steps of an epoch that are still to do."""
+def _train_epoch(session: Session, notice: Notice) -> float:
+    """The steps of an epoch that are still to do, and how many faces a second they took in."""
     learner, config = session.learner, session.config.train
+    began, first = time.monotonic(), learner.progress.step
     learner.net.train()
     with _progress_bar(session) as bar:
         for batch in _batches_left(session):
@@ -79,6 +79,7 @@ def _train_epoch(session: Session, notice: Notice) -> None:
                 _leave(session)
             if config.checkpoint_every and learner.progress.step % config.checkpoint_every == 0:
                 session.save_checkpoint()
+    return (learner.progress.step - first) * config.batch_size / (time.monotonic() - began)
 
 
 def _validate_if_due(session: Session, notice: Notice) -> Held | None:

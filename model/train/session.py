@@ -56,7 +56,7 @@ class Session:
         )
         checkpoint.save(self.out, learner.progress, tensors, self.origin)
 
-    def end_epoch(self, held: Held | None, *, seconds: float) -> None:
+    def end_epoch(self, held: Held | None, *, faces_per_second: float) -> None:
         """Take note of a finished epoch: best weights, history, checkpoint."""
         learner, progress = self.learner, self.learner.progress
         means = epoch_means(progress.sums)
@@ -66,7 +66,7 @@ class Session:
         if held is not None:
             values |= held.metrics
             self._judge(held)
-        values |= {"train/faces_per_second": self.config.train.batch_size * learner.steps_per_epoch / seconds}
+        values["train/faces_per_second"] = faces_per_second
         progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
         self.log.metrics(values, learner.number)
         self.log.epoch({"epoch": progress.epoch, **values})

@@ -1,6 +1,7 @@
 """Drawn faces in shards: small, fast, and with an answer that pixels give away."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -128,17 +129,21 @@ def _change(config: Config, **overrides: object) -> Config:
     return parse_config(override(dump_config(config), overrides), origin="test")
 
 
-def _make_shards(folder: Path, *, train: int, val: int, both: bool = False, shuffled: bool = False) -> Path:
-    """Shards of drawn faces; `both` labels every training face twice, `shuffled` draws its class anew."""
+def _make_shards(
+    folder: Path, *, train: int, val: int, both: bool = False, shuffled: bool = False, same_val: bool = False
+) -> Path:
+    """Shards of drawn faces.
+
+    `both` labels every training face twice, `shuffled` permutes its classes, `same_val` holds the training faces out.
+    """
     generator = np.random.default_rng(7)
     records = [_record(folder, "train", number, generator, both=both) for number in range(train)]
     if shuffled:
         names = generator.permutation([record.expression or "" for record in records])
-        records = [
-            FaceRecord(**{**record.__dict__, "expression": str(name) or None})
-            for record, name in zip(records, names, strict=True)
-        ]
+        records = [replace(record, expression=str(name) or None) for record, name in zip(records, names, strict=True)]
     records += [_record(folder, "val", number, generator, both=True) for number in range(val)]
+    if same_val:
+        records += [replace(record, record_id=f"again-{record.record_id}", split="val") for record in records]
     write_manifest(folder / "manifest.parquet", records)
     shard = ShardConfig(faces_per_shard=64, max_side=256, window=2.0)
     write_shards(shard, manifest=folder / "manifest.parquet", data=folder, out=folder / "shards")

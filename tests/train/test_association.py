@@ -130,7 +130,7 @@ def test_points_within_the_margin_are_left_alone(net, faces):
     points = batch.landmarks_BK2.clone().requires_grad_(True)
     over = excess(net.association, points, batch.expression_BE.argmax(dim=-1), 100.0)
     over.sum().backward()
-    assert float(over.sum()) == 0
+    assert over.sum().item() == 0
     assert float(points.grad.abs().max()) == 0
 
 
