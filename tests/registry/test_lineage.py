@@ -1,0 +1,103 @@
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.config import RegisterConfig
+from model.data.manifest import data_digest, write_manifest
+from model.errors import RegistryError
+from model.registry.client import open_store
+from model.registry.lineage import Hop, verify, walk
+from model.registry.registry import register_version
+from model.schema import FaceRecord
+
+HOPS = ["version", "weights", "evaluation", "run", "code", "config", "lock", "dvc", "data", "manifest"]
+RECORDS = [FaceRecord("a-1", "a", "train", "", "a/1.png", sha256="0")]
+
+
+@pytest.fixture
+def clone(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, in which weights are then trained."""
+    (workspace / "constraints.txt").write_text("torch==2.13.0\n")
+    (workspace / "data.dvc").write_text("outs:\n- md5: 0123456789abcdef.dir\n  path: data\n")
+    write_manifest(workspace / "manifest.parquet", RECORDS)
+    git(workspace, "init", "-q")
+    git(workspace, "add", "constraints.txt", "data.dvc")
+    git(workspace, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "Start")
+    monkeypatch.setenv("RMTL_GIT_REVISION", git(workspace, "rev-parse", "HEAD").strip())
+    return workspace
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def register(gate: RegisterConfig, cases: Any) -> str:
+    register_version(gate, **cases.write("a", data=data_digest(RECORDS)))
+    return f"models:/{gate.name}@challenger"
+
+
+def problems(hops: list[Hop]) -> list[str]:
+    return [hop.hop for hop in hops if hop.problem]
+
+
+def test_every_hop_from_version_to_manifest_resolves(clone: Path, gate: RegisterConfig, cases: Any) -> None:
+    """T36: version, run, commit, lock, DVC digest, manifest."""
+    hops = walk(register(gate, cases), manifest=clone / "manifest.parquet")
+    assert [hop.hop for hop in hops] == HOPS
+    assert problems(hops) == []
+    verify(hops)
+
+
+def break_weights(clone: Path, gate: RegisterConfig) -> None:
+    with open_store() as store:
+        folder = Path(store.client.get_model_version(gate.name, "1").source.removeprefix("file://"))
+    (folder / "weights.safetensors").write_bytes(b"other")
+
+
+def break_tag(tag: str) -> Any:
+    def change(clone: Path, gate: RegisterConfig) -> None:
+        with open_store() as store:
+            store.client.set_model_version_tag(gate.name, "1", tag, "f" * 40)
+
+    return change
+
+
+def break_run(clone: Path, gate: RegisterConfig) -> None:
+    with open_store() as store:
+        version = store.client.get_model_version(gate.name, "1")
+        store.client.delete_tag(version.run_id, f"weights.{version.tags['weights_digest']}")
+
+
+def break_manifest(clone: Path, gate: RegisterConfig) -> None:
+    write_manifest(clone / "manifest.parquet", [*RECORDS, FaceRecord("a-2", "a", "test", "", "a/2.png")])
+
+
+def lose_manifest(clone: Path, gate: RegisterConfig) -> None:
+    (clone / "manifest.parquet").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "hop"),
+    [
+        (break_weights, "weights"),
+        (break_tag("evaluation"), "evaluation"),
+        (break_run, "run"),
+        (break_tag("git_revision"), "code"),
+        (break_tag("config_digest"), "config"),
+        (break_tag("lock_digest"), "lock"),
+        (break_tag("dvc_md5"), "dvc"),
+        (break_tag("data_digest"), "data"),
+        (break_manifest, "manifest"),
+        (lose_manifest, "manifest"),
+    ],
+)
+def test_a_broken_hop_is_named(clone: Path, gate: RegisterConfig, cases: Any, change: Any, hop: str) -> None:
+    """T36: break any hop and `verify` fails."""
+    uri = register(gate, cases)
+    change(clone, gate)
+    hops = walk(uri, manifest=clone / "manifest.parquet")
+    assert hop in problems(hops)
+    with pytest.raises(RegistryError, match=f"(?s)lineage broken at .* {hop} "):
+        verify(hops)
