@@ -1,7 +1,7 @@
 """Batches of faces from the shards, the same ones for any number of processes, workers and threads."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class FaceLoader:
         self.faces = len(faces)
         self.replaced = 0
         self._batches = batches
-        self._epoch = 0
+        self._jobs = _Jobs(len(batches))
         self._workers = _start_workers(batches, workers, self._jobs) if workers else None
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class FaceLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration draws."""
-        self._epoch = epoch
+        self._jobs.epoch = epoch
 
     def __iter__(self) -> Iterator[FaceBatch]:
         drawn = self._from_threads() if self._workers is None else self._from_workers()
@@ -59,16 +59,13 @@ class FaceLoader:
             self.replaced += each.replaced
             yield each.batch
 
-    def _jobs(self) -> list[tuple[int, int]]:
-        return [(self._epoch, step) for step in range(len(self))]
-
     def _from_threads(self) -> Iterator[Drawn]:
         """Prepare a few batches ahead, in order; decoding and warping run outside the interpreter's lock."""
         cv2.setNumThreads(1)
         pending: deque[Future[Drawn]] = deque()
         pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="faces")
         try:
-            for job in self._jobs():
+            for job in self._jobs:
                 pending.append(pool.submit(self._batches.__getitem__, job))
                 if len(pending) > _AHEAD:
                     yield pending.popleft().result()
@@ -81,24 +78,25 @@ class FaceLoader:
         assert self._workers is not None
         try:
             yield from self._workers
-        except RuntimeError as error:
-            # torch tells a killed or stalled worker as a plain RuntimeError.
+        except (RuntimeError, EOFError, OSError) as error:
+            # torch tells a killed or stalled worker as a plain RuntimeError, or its pipe breaks first.
             raise FaceError(
                 f"a loader process failed: {error}; lower train.loader_workers if memory is short, then resume"
             ) from error
 
 
 class _Jobs(Sampler[tuple[int, int]]):
-    """The (epoch, step) pairs of the epoch that is current when iteration starts."""
+    """The (epoch, step) pairs of the current epoch; apart from the loader, since a cycle would outlive its workers."""
 
-    def __init__(self, jobs: Callable[[], list[tuple[int, int]]]) -> None:
-        self._jobs = jobs
+    def __init__(self, steps: int) -> None:
+        self.epoch = 0
+        self._steps = steps
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter(self._jobs())
+        return iter([(self.epoch, step) for step in range(self._steps)])
 
     def __len__(self) -> int:
-        return len(self._jobs())
+        return self._steps
 
 
 def make_loader(  # noqa: PLR0913 - the call of every trainer and test, spelled out
@@ -119,11 +117,11 @@ def make_loader(  # noqa: PLR0913 - the call of every trainer and test, spelled 
     return FaceLoader(batches, faces, config.loader_workers)
 
 
-def _start_workers(batches: Batches, workers: int, jobs: Callable[[], list[tuple[int, int]]]) -> "DataLoader[Drawn]":
+def _start_workers(batches: Batches, workers: int, jobs: _Jobs) -> "DataLoader[Drawn]":
     return DataLoader(
         batches,
         batch_size=None,
-        sampler=_Jobs(jobs),
+        sampler=jobs,
         num_workers=workers,
         collate_fn=_as_is,
         worker_init_fn=_start_worker,
