@@ -191,9 +191,13 @@ def _processes(state: Path) -> list[psutil.Process]:
     found = []
     for name in ("router", "torchserve"):
         pid, started = noted.get(name, (0, 0.0))
-        if psutil.pid_exists(pid) and abs(psutil.Process(pid).create_time() - started) < 1:
+        if _is_alive(pid) and abs(psutil.Process(pid).create_time() - started) < 1:
             found.append(psutil.Process(pid))
     return found
+
+
+def _is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def _end(state: Path) -> bool:
@@ -218,4 +222,4 @@ def _terminate(processes: list[psutil.Process]) -> bool:
 
 
 def _is_router(pid: int) -> bool:
-    return psutil.pid_exists(pid) and "model.serving.router" in psutil.Process(pid).cmdline()
+    return _is_alive(pid) and "model.serving.router" in psutil.Process(pid).cmdline()

@@ -1,0 +1,116 @@
+"""Untrained weights in an archive, made pictures, and one running endpoint for all tests that need it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from model.config import Config
+from model.net.multitask import build_net
+from model.schema import Box, Deployment
+from model.serving import server
+from model.serving.archive import package
+from model.serving.client import EndpointClient
+from model.serving.golden import golden_pictures
+from model.serving.predictor import Predictor
+from model.weights import describe, save_weights
+
+
+@pytest.fixture(scope="session")
+def weights(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    shape = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
+    net = build_net(config.train.net, None, mean_shape_K2=shape, seed=0)
+    points = tuple((float(x), float(y)) for x, y in shape)
+    save_weights(folder, net.state_dict(), describe(config, mean_shape=points, data_digest="d" * 64, restricted=False))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def predictor(weights: Path) -> Predictor:
+    return Predictor(weights)
+
+
+@pytest.fixture(scope="session")
+def mar(config: Config, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return package(config.package, weights=weights, out=tmp_path_factory.mktemp("mar"), version="7")
+
+
+@pytest.fixture(scope="session")
+def picture() -> tuple[bytes, list[Box]]:
+    """A made picture and the box of its head."""
+    return golden_pictures(1)[0]
+
+
+@pytest.fixture(scope="session")
+def endpoint(config: Config, mar: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The real server; it is ended with the session."""
+    state = tmp_path_factory.mktemp("serve")
+    deploy = config.deploy.model_copy(update={"startup_s": 180, "golden": 2})
+    yield server.start(deploy, archive=mar, state=state, report=state / "deployment.json")
+    server.stop(None, state=state)
+
+
+@pytest.fixture(scope="session")
+def token(endpoint: Deployment) -> str:
+    return Path(endpoint.key_file).read_text().strip()
+
+
+@pytest.fixture(scope="session")
+def client(endpoint: Deployment, token: str) -> EndpointClient:
+    return EndpointClient(endpoint.url, token=token)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds nothing: a header bomb."""
+    small = bytearray(cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1])
+    small[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    import zlib
+
+    small[29:33] = zlib.crc32(bytes(small[12:29])).to_bytes(4, "big")
+    return bytes(small)
+
+
+@pytest.fixture(scope="session")
+def bad_bodies(picture: tuple[bytes, list[Box]]) -> dict[str, tuple[str, bytes]]:
+    """T37: content type and body of requests that cannot be answered, by name."""
+    content, _ = picture
+    kind = "application/json"
+    return {
+        "empty": ("image/png", b""),
+        "text": ("text/plain", b"hello"),
+        "truncated": ("image/png", content[: len(content) // 2]),
+        "header bomb": ("image/png", png_header(20_000, 20_000)),
+        "svg": ("image/svg+xml", b'<svg xmlns="http://www.w3.org/2000/svg"><image href="http://127.0.0.1:9/x"/></svg>'),
+        "eps": ("application/postscript", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n"),
+        "gif and script": ("image/gif", b"GIF89a/*" + b"\0" * 20 + b"*/=1;alert(1)"),
+        "base64 garbage": (kind, json.dumps({"instances": [{"image": "!!!"}]}).encode()),
+        "not json": (kind, b'{"instances": ['),
+        "wrong json": (kind, b'{"pictures": 3}'),
+        "a list": (kind, b"[1, 2]"),
+        "no instances": (kind, b'{"instances": []}'),
+        "nan": (kind, b'{"instances": [{"image": "", "boxes": [[NaN, 0, 1, 1]]}]}'),
+        "huge number": (kind, b'{"instances": [{"image": "", "boxes": [[1e999, 0, 1, 1]]}]}'),
+        "box of no extent": (kind, b'{"instances": [{"image": "", "boxes": [[5, 5, 5, 9]]}]}'),
+        "nested": (kind, b"[" * 100_000 + b"]" * 100_000),
+        "nested inside": (kind, b'{"instances": [{"image": "", "boxes": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}"),
+        "not unicode": (kind, b"\xff\xfe\xfa"),
+        "multipart without boundary": ("multipart/form-data", b"x"),
+        "multipart cut off": ("multipart/form-data; boundary=b", b"--b\r\n\r\n\r\nabc"),
+    }
+
+
+def multipart(parts: list[bytes], boundary: str = "frontier") -> tuple[str, bytes]:
+    """Content type and body with all parts under one name."""
+    head = b'Content-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    body = b"".join(b"--" + boundary.encode() + b"\r\n" + head + part + b"\r\n" for part in parts)
+    return f"multipart/form-data; boundary={boundary}", body + b"--" + boundary.encode() + b"--\r\n"
+
+
+@pytest.fixture(scope="session")
+def as_multipart() -> Any:
+    return multipart

@@ -1,0 +1,85 @@
+import cv2
+import numpy as np
+import pytest
+
+from model.data.codec import decode_image, decode_points, tight_box
+from model.data.transforms import crop_face
+from model.errors import CheckpointError
+from model.net.inference import FaceNet
+from model.net.multitask import build_net
+from model.schema import EXPRESSIONS
+from model.serving import predictor as module
+from model.serving.predictor import Predictor
+from model.serving.schema import Answer
+from model.weights import describe, save_weights
+
+
+def test_answer_is_that_of_the_evaluation_road(predictor, weights, picture):
+    """T31: crop, net and decoding done by hand, as evaluation does them."""
+    content, boxes = picture
+    net = FaceNet.load(weights)
+    size, scale = net.meta.net.input_size, net.meta.net.crop_scale
+    crop, matrix = crop_face(decode_image(content, max_pixels=10**6), boxes[0], size=size, crop_scale=scale)
+    expected = net.answer(crop[None])
+    face = predictor.predict(content, boxes)["faces"][0]
+    assert np.abs(np.array(face["landmarks"]) - decode_points(expected.points_BK2[0], matrix)).max() < 0.01
+    shares = [face["expression"][name] for name in EXPRESSIONS]
+    assert np.abs(np.array(shares) - expected.probabilities_BE[0]).max() < 1e-5
+
+
+def test_answer_has_the_shape_of_the_schema(predictor, picture):
+    answer = predictor.predict(*picture)
+    face = Answer.model_validate(answer).faces[0]
+    assert sum(face.expression.values()) == pytest.approx(1, abs=1e-5)
+    assert all(0 <= value <= 1 for value in face.confidence)
+
+
+def test_box_of_the_whole_picture_takes_the_picture_as_the_crop(predictor):
+    image = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
+    content = bytes(cv2.imencode(".png", image)[1])
+    inner, outer = (predictor.predict(content, [box])["faces"][0] for box in [(0, 0, 47, 47), (0, 0, 48, 48)])
+    assert inner["landmarks"] == outer["landmarks"]
+    assert (inner["box"], outer["box"]) == ([0, 0, 47, 47], [0, 0, 48, 48])
+
+
+def test_a_picture_without_faces_is_no_error(predictor):
+    content = bytes(cv2.imencode(".png", np.full((64, 64, 3), 200, np.uint8))[1])
+    answer = predictor.predict(content)
+    assert (answer["faces"], answer["error"]) == ([], None)
+
+
+def test_found_faces_are_largest_first_with_the_tight_box_of_their_points(predictor, picture, monkeypatch):
+    boxes = [(20.0, 20.0, 50.0, 55.0), (60.0, 60.0, 150.0, 150.0)]
+    monkeypatch.setattr(module, "find_faces", lambda image: [(box, 0.9) for box in boxes])
+    faces = predictor.predict(picture[0])["faces"]
+    sizes = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (face["box"] for face in faces)]
+    assert len(faces) == 2 and sizes == sorted(sizes, reverse=True)
+    assert all(tuple(face["box"]) == tight_box(face["landmarks"]) for face in faces)
+
+
+def test_a_face_found_twice_is_told_once(predictor, picture, monkeypatch):
+    box = picture[1][0]
+    monkeypatch.setattr(module, "find_faces", lambda image: [(box, 0.9), (box, 0.8)])
+    assert len(predictor.predict(picture[0])["faces"]) == 1
+
+
+@pytest.mark.parametrize("box", [(1, 2, 3, float("nan")), (5, 5, 5, 9), (9, 0, 1, 5), (1, 2, 3), (0, 0, 1e9, 1e9)])
+def test_a_box_that_is_none_is_a_bad_request(predictor, picture, box):
+    assert predictor.predict(picture[0], [box])["error"]["code"] == "bad_request"
+
+
+def test_the_limit_of_pixels_is_kept(weights, picture):
+    answer = Predictor(weights, max_pixels=100).predict(picture[0])
+    assert answer["error"]["code"] == "image_too_large"
+
+
+def test_weights_of_one_task_are_refused(config, tmp_path):
+    residual = config.train.net.residual.model_copy(update={"kind": "none"})
+    net_config = config.train.net.model_copy(update={"tasks": ("landmarks",), "residual": residual})
+    changed = config.model_copy(update={"train": config.train.model_copy(update={"net": net_config})})
+    shape = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
+    net = build_net(net_config, None, mean_shape_K2=shape, seed=0)
+    meta = describe(changed, mean_shape=tuple(map(tuple, shape.tolist())), data_digest="", restricted=False)
+    save_weights(tmp_path, net.state_dict(), meta)
+    with pytest.raises(CheckpointError, match="needs both tasks"):
+        Predictor(tmp_path)

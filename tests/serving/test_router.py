@@ -1,0 +1,148 @@
+import asyncio
+
+import httpx
+import pytest
+
+from model.serving.router import Router, RouterSettings
+
+SETTINGS = RouterSettings(
+    host="127.0.0.1",
+    port=1,
+    upstream="http://upstream",
+    model="residual-mtl",
+    max_body_bytes=1000,
+    max_in_flight=2,
+    retry_after_s=3,
+    timeout_s=5.0,
+)
+URL = "/predictions/residual-mtl"
+KEY = {"Authorization": "Bearer secret"}
+
+
+class Upstream:
+    """TorchServe as the router sees it; answers wait for `gate`."""
+
+    def __init__(self):
+        self.seen = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.status = 200
+        self.headers = {"X-Model-Version": "7", "X-Data-Digest": "d"}
+
+    async def __call__(self, request):
+        self.seen.append(request)
+        await self.gate.wait()
+        return httpx.Response(self.status, json={"status": "Healthy", "faces": []}, headers=self.headers)
+
+
+def talk(conversation):
+    """Run `conversation(client, upstream)` against a router in this process."""
+
+    async def run():
+        upstream = Upstream()
+        router = Router(SETTINGS, token="secret", upstream_token="inner")
+        router._client._transport = httpx.MockTransport(upstream)
+        transport = httpx.ASGITransport(router.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await conversation(client, upstream)
+
+    return asyncio.run(run())
+
+
+def test_a_request_goes_through_with_the_inner_token_and_as_octets():
+    async def conversation(client, upstream):
+        answer = await client.post(URL, content=b"x", headers={**KEY, "Content-Type": "application/json"})
+        return answer, upstream.seen[0]
+
+    answer, seen = talk(conversation)
+    assert answer.status_code == 200
+    assert (answer.headers["X-Model-Version"], answer.headers["X-Data-Digest"]) == ("7", "d")
+    assert seen.headers["Authorization"] == "Bearer inner"
+    assert seen.headers["Content-Type"] == "application/octet-stream"
+    assert seen.headers["X-Body-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer wrong", "Basic secret", "Bearer sécret"])
+def test_a_wrong_token_never_reaches_the_model(given):
+    """T44."""
+
+    async def conversation(client, upstream):
+        headers = {} if given is None else {"Authorization": given.encode()}
+        return await client.post(URL, content=b"x", headers=headers), upstream.seen
+
+    answer, seen = talk(conversation)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "unauthorized"
+    assert seen == []
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_large_body_is_refused_without_reading_it_all(streamed):
+    sent = []
+
+    async def pieces():
+        for number in range(1000):
+            sent.append(number)
+            yield b"x" * 100
+
+    async def conversation(client, upstream):
+        headers = KEY if streamed else {**KEY, "Content-Length": "100000"}
+        return await client.post(URL, content=pieces(), headers=headers), upstream.seen
+
+    answer, seen = talk(conversation)
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "body_too_large"
+    assert seen == [] and len(sent) <= 1000
+
+
+def test_requests_above_the_limit_are_told_to_come_back():
+    async def conversation(client, upstream):
+        upstream.gate.clear()
+        waiting = [asyncio.create_task(client.post(URL, content=b"x", headers=KEY)) for _ in range(2)]
+        while len(upstream.seen) < 2:
+            await asyncio.sleep(0.01)
+        refused = await client.post(URL, content=b"x", headers=KEY)
+        upstream.gate.set()
+        served = [task.status_code for task in await asyncio.gather(*waiting)]
+        return refused, served, await client.post(URL, content=b"x", headers=KEY)
+
+    refused, served, after = talk(conversation)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "3")
+    assert refused.json()["error"]["code"] == "overloaded"
+    assert served == [200, 200] and after.status_code == 200
+
+
+def test_answers_of_torchserve_itself_become_overloaded():
+    async def conversation(client, upstream):
+        upstream.status, upstream.headers = 500, {}
+        return await client.post(URL, content=b"x", headers=KEY)
+
+    answer = talk(conversation)
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "overloaded"
+
+
+def test_errors_of_the_handler_keep_their_status():
+    async def conversation(client, upstream):
+        upstream.status = 413
+        return await client.post(URL, content=b"x", headers=KEY)
+
+    assert talk(conversation).status_code == 413
+
+
+def test_other_addresses_answer_in_json():
+    async def conversation(client, upstream):
+        return [await client.get("/models"), await client.get(URL), await client.post("/predictions/../x")]
+
+    answers = talk(conversation)
+    assert [answer.status_code for answer in answers] == [404, 405, 404]
+    assert all(answer.json()["error"]["code"] == "bad_request" for answer in answers)
+
+
+def test_ping_tells_whether_the_model_is_ready():
+    async def conversation(client, upstream):
+        ready = await client.get("/ping")
+        upstream.status = 500
+        return ready.status_code, (await client.get("/ping")).status_code
+
+    assert talk(conversation) == (200, 503)

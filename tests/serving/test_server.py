@@ -1,0 +1,143 @@
+import os
+import stat
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from model.errors import CheckpointError, ServiceError
+from model.schema import to_json
+from model.serving import server
+from model.serving.client import EndpointClient
+from model.serving.golden import differences, golden_pictures
+from model.storage import read_json
+
+pytestmark = pytest.mark.service
+
+
+def post(endpoint, token, body, kind):
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
+    return requests.post(f"{endpoint.url}/predictions/residual-mtl", data=body, headers=headers, timeout=30)
+
+
+def test_served_answers_are_those_of_the_predictor(client, predictor):
+    """T31 on made pictures, given and found boxes."""
+    for number, (content, boxes) in enumerate(golden_pictures(10)):
+        given = boxes if number % 2 else None
+        assert differences(predictor.predict(content, given), client.predict(content, given)) == []
+
+
+def test_answers_name_version_and_data(endpoint, token, predictor, picture):
+    answer = post(endpoint, token, picture[0], "image/png")
+    assert answer.headers["X-Model-Version"] == answer.json()["model_version"] == endpoint.version == "7"
+    assert answer.headers["X-Data-Digest"] == answer.json()["data_digest"] == predictor.data_digest
+
+
+def test_seven_of_eight_pictures_are_answered_in_order(endpoint, token, picture, as_multipart):
+    """T38 through the whole road, all parts under one name."""
+    kind, body = as_multipart([picture[0]] * 5 + [b"bad"] + [picture[0]] * 2)
+    answer = post(endpoint, token, body, kind)
+    codes = [item["error"] and item["error"]["code"] for item in answer.json()["predictions"]]
+    assert (answer.status_code, codes) == (200, [None] * 5 + ["not_an_image"] + [None] * 2)
+
+
+def test_bad_input_gets_4xx_and_kills_no_worker(endpoint, token, bad_bodies, picture):
+    """T37."""
+    workers = _workers(endpoint)
+    for name, (kind, body) in bad_bodies.items():
+        answer = post(endpoint, token, body, kind)
+        assert 400 <= answer.status_code < 500, name
+        assert set(answer.json()["error"]) == {"code", "message"}, name
+    large = post(endpoint, token, bytes(50_000_000), "image/png")
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
+    assert post(endpoint, token, picture[0], "image/png").status_code == 200
+    assert _workers(endpoint) == workers
+
+
+def test_nothing_answers_without_the_token(endpoint):
+    """T44: neither the router nor TorchServe behind it."""
+    settings = read_json(Path(endpoint.key_file).parent / "router.json")
+    assert requests.post(f"{endpoint.url}/predictions/residual-mtl", data=b"x", timeout=30).status_code == 401
+    inner = requests.post(f"{settings['upstream']}/predictions/residual-mtl", data=b"x", timeout=30)
+    assert inner.status_code in (400, 401, 403)
+
+
+def test_models_cannot_be_registered_over_http(endpoint):
+    """T44: not even with the management key."""
+    state = Path(endpoint.key_file).parent
+    lines = (state / "config.properties").read_text().splitlines()
+    management = dict(line.split("=", 1) for line in lines)["management_address"]
+    key = read_json(state / "key_file.json")["management"]["key"]
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = requests.post(f"{management}/models?url=http://127.0.0.1:9/x.mar", headers=headers, timeout=30)
+    assert 400 <= answer.status_code < 500
+
+
+def test_every_listener_is_bound_to_this_machine(endpoint):
+    state = read_json(Path(endpoint.key_file).parent / "state.json")
+    for pid, _ in (state["router"], state["torchserve"]):
+        listening = [item for item in psutil.Process(pid).net_connections() if item.status == psutil.CONN_LISTEN]
+        assert listening and all(item.laddr.ip.endswith("127.0.0.1") for item in listening)
+
+
+def test_keys_are_readable_by_their_owner_only(endpoint):
+    for name in ("client_token", "key_file.json"):
+        mode = (Path(endpoint.key_file).parent / name).stat().st_mode
+        assert stat.S_IMODE(mode) == 0o600, name
+
+
+def test_a_second_start_in_the_same_folder_is_refused(endpoint, config, mar):
+    state = Path(endpoint.key_file).parent
+    with pytest.raises(ServiceError, match="is running from this folder"):
+        server.start(config.deploy, archive=mar, state=state, report=state / "deployment.json")
+
+
+def test_a_port_in_use_is_told_before_anything_starts(endpoint, config, mar, tmp_path, monkeypatch):
+    monkeypatch.setenv("RMTL_PORT", endpoint.url.rpartition(":")[2])
+    with pytest.raises(ServiceError, match="RMTL_PORT"):
+        server.start(config.deploy, archive=mar, state=tmp_path / "s", report=tmp_path / "d.json")
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_worker_that_is_killed_comes_back(endpoint, client, picture):
+    """T41 at small scale."""
+    os.kill(_workers(endpoint)[0], 9)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            assert client.predict(picture[0])["error"] is None
+            break
+        except ServiceError:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
+def test_stop_ends_every_process_and_can_be_repeated(config, mar, tmp_path, monkeypatch):
+    monkeypatch.setenv("RMTL_ENDPOINT_TOKEN", "of-my-own")
+    deploy = config.deploy.model_copy(update={"startup_s": 180, "golden": 1})
+    state = tmp_path / "s"
+    deployment = server.start(deploy, archive=mar, state=state, report=tmp_path / "d.json")
+    noted = read_json(state / "state.json")
+    assert server.status(state)["ready"]
+    assert read_json(tmp_path / "d.json") == to_json(deployment)
+    assert EndpointClient(deployment.url, token="of-my-own").predict(b"x")["error"]
+    assert server.stop(None, state=state)
+    assert not any(psutil.pid_exists(pid) for pid, _ in (noted["router"], noted["torchserve"]))
+    assert not Path(noted["scratch"]).exists()
+    assert not server.stop(None, state=state)
+    assert server.status(state) == {"running": False, "ready": False, "url": None}
+
+
+def test_an_unsafe_archive_starts_nothing(config, tmp_path):
+    (tmp_path / "bad.mar").write_bytes(b"hello")
+    with pytest.raises(CheckpointError, match="not an archive"):
+        server.start(config.deploy, archive=tmp_path / "bad.mar", state=tmp_path / "s", report=tmp_path / "d.json")
+    assert not (tmp_path / "s").exists()
+
+
+def _workers(endpoint):
+    server_pid = read_json(Path(endpoint.key_file).parent / "state.json")["torchserve"][0]
+    children = psutil.Process(server_pid).children(recursive=True)
+    return sorted(child.pid for child in children if any("model_service_worker" in part for part in child.cmdline()))
