@@ -1,5 +1,7 @@
 """Size and cost of a network, so that a control can be made as large as what it controls."""
 
+from bisect import bisect_left
+
 import numpy as np
 import torch
 from torch import nn
@@ -9,7 +11,6 @@ from model.config import NetConfig
 from model.net.multitask import MultiTaskNet, build_net, only_answering
 from model.schema import LANDMARKS
 
-_WIDEST = 2.0
 _STEP = 0.01
 
 
@@ -29,22 +30,20 @@ def flops(net: MultiTaskNet) -> int:
 
 
 def matching_width(config: NetConfig) -> float:
-    """The `width` at which hard sharing costs as many multiply-adds as `config` with its exchange.
+    """The least `width` at which hard sharing has at least the parameters and the multiply-adds of `config`.
 
-    Cost grows with width, in steps: the channels are whole numbers. The nearest step is chosen.
+    To hundredths; both grow with width in steps, as channels are whole numbers.
     """
-    target = flops(_bare(config))
-    exchange_free = config.residual.model_copy(update={"kind": "none"})
+    net = _bare(config)
+    hard_sharing = config.residual.model_copy(update={"kind": "none"})
 
-    def excess(width: float) -> int:
-        return flops(_bare(config.model_copy(update={"width": width, "residual": exchange_free}))) - target
+    def suffices(step: int) -> bool:
+        width = config.width + step * _STEP
+        control = _bare(config.model_copy(update={"width": width, "residual": hard_sharing}))
+        return parameters(control) >= parameters(net) and flops(control) >= flops(net)
 
-    low, high = 0, round((_WIDEST - 1) * config.width / _STEP)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if excess(config.width + middle * _STEP) < 0 else (low, middle)
-    nearest = min((low, high), key=lambda step: abs(excess(config.width + step * _STEP)))
-    return round(config.width + nearest * _STEP, 4)
+    steps = range(round(config.width / _STEP) + 1)
+    return round(config.width + bisect_left(steps, True, key=suffices) * _STEP, 4)
 
 
 def _bare(config: NetConfig) -> MultiTaskNet:

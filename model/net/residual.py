@@ -14,7 +14,7 @@ from model.net.backbone import enlarge
 from model.net.shape import CODE_SCALE, SHAPE_CODE, ShapeCode
 from model.schema import EXPRESSIONS, LANDMARKS
 
-_POOL = 4
+_POOL = 2
 _SAMPLED_CHANNELS = 8
 
 
