@@ -11,6 +11,7 @@ _REMOTE = re.compile(
     r'|<iframe[^>]+src="https?://.*?</iframe>',
     re.DOTALL,
 )
+_BACKGROUND = re.compile(r"url\(['\"]?https?://[^)]*\)")
 _SCRIPT = re.compile(r"<script(?![^>]*src=).*?</script>", re.DOTALL)
 _STYLE = """<style>
 body { font-family: sans-serif; margin: 1.5rem auto; max-width: 75rem; color: #222; }
@@ -21,9 +22,9 @@ nav, .navbar, .modal, .sidebar-toggle, .alert-dismissible, footer { display: non
 
 
 def make_self_contained(folder: Path) -> None:
-    """Rewrite every page of a Data Docs folder in place; only its style sheets stay beside the pages."""
-    for page in sorted(folder.rglob("*.html")):
-        text = _SCRIPT.sub("", _REMOTE.sub("", page.read_text(encoding="utf-8")))
+    """Rewrite every page and style sheet of a Data Docs folder in place; only its style sheets stay beside the pages."""
+    for page in sorted(path for path in folder.rglob("*") if path.suffix in (".html", ".css")):
+        text = _BACKGROUND.sub("none", _SCRIPT.sub("", _REMOTE.sub("", page.read_text(encoding="utf-8"))))
         page.write_text(text.replace("</head>", _STYLE, 1), encoding="utf-8")
     for name in ("images", "fonts"):
         shutil.rmtree(folder / "static" / name, ignore_errors=True)

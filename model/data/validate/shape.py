@@ -27,9 +27,18 @@ def shape_distance(points_NK2: Floats) -> Floats:
     `sqrt(1 - |<a, b>|^2)` of centred shapes of unit norm, as complex numbers. Mirroring is not undone. Real faces of
     300-W reach 0.37; swapped coordinates and mirrored numbering start at 0.97. Points without extent have distance 1.
     """
-    inner = np.abs(_unit(points_NK2) @ _unit(_mean_face()[None])[0].conj())
+    inner = np.abs(_unit(points_NK2) @ _unit(mean_face()[None])[0].conj())
     distance: Floats = np.sqrt(np.clip(1 - inner**2, 0, 1))
     return distance
+
+
+def mean_face() -> Floats:
+    """The mean face (68, 2), y downwards, about the origin."""
+    face = np.zeros((LANDMARKS, 2))
+    for point, (x, y) in _HALF.items():
+        face[FLIP_68[point]] = (-x, y)
+        face[point] = (x, y)
+    return face
 
 
 def _unit(points_NK2: Floats) -> NDArray[np.complex128]:
@@ -38,11 +47,3 @@ def _unit(points_NK2: Floats) -> NDArray[np.complex128]:
     norm = np.linalg.norm(flat, axis=-1, keepdims=True)
     unit: NDArray[np.complex128] = np.divide(flat, norm, out=np.zeros_like(flat), where=norm > 0)
     return unit
-
-
-def _mean_face() -> Floats:
-    face = np.zeros((LANDMARKS, 2))
-    for point, (x, y) in _HALF.items():
-        face[FLIP_68[point]] = (-x, y)
-        face[point] = (x, y)
-    return face

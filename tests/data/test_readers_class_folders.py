@@ -1,0 +1,90 @@
+"""Class folders and the FER+ votes."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from model.config.data import Source, Splits
+from model.data.readers import read_source
+from model.data.readers.votes import majority, read_votes
+from model.errors import DataContractError
+from model.schema import EXPRESSIONS, VOTES
+from tests.data.layouts import encoded, make_class_folders, texture, write
+
+
+def votes(**counts: int) -> list[int]:
+    """Counts in the order of the schema; `no_face` stands for `no face`."""
+    return [counts.get(name.replace(" ", "_"), 0) for name in VOTES]
+
+
+def test_folder_names_map_by_alias_and_suffixes_in_any_case(tmp_path: Path) -> None:
+    faces = list(read_source(make_class_folders(tmp_path), tmp_path))
+    assert Counter(face.expression for face in faces) == dict.fromkeys(EXPRESSIONS, 4)
+    assert {face.subset for face in faces} == {"train", "publictest"}
+    assert any(face.image.endswith(".PNG") for face in faces)
+
+
+def test_unknown_folder_lists_what_is_known(tmp_path: Path) -> None:
+    source = make_class_folders(tmp_path)
+    write(tmp_path / "fer/train/bored/1.png", encoded(texture(1), ".png"))
+    with pytest.raises(DataContractError, match=r"unknown class folder bored.*known are .*anger.*sad"):
+        list(read_source(source, tmp_path))
+
+
+def test_contempt_is_known_but_has_no_expression(tmp_path: Path) -> None:
+    """T03."""
+    source = make_class_folders(tmp_path)
+    write(tmp_path / "fer/train/Contempt/1.png", encoded(texture(1), ".png"))
+    (face,) = [face for face in read_source(source, tmp_path) if "Contempt" in face.image]
+    assert (face.expression, face.problem) == (None, None)
+    assert json.loads(face.facts or "{}")["label"] == "contempt"
+
+
+def test_file_that_is_no_picture_is_a_problem_and_hidden_files_are_none(tmp_path: Path) -> None:
+    source = make_class_folders(tmp_path)
+    write(tmp_path / "fer/train/happy/notes.txt", "hello")
+    write(tmp_path / "fer/train/happy/.DS_Store", "")
+    (bad,) = [face for face in read_source(source, tmp_path) if face.problem]
+    assert str(bad.problem).startswith("not_a_picture: fer/train/happy/notes.txt")
+
+
+def test_vote_columns_map_by_name(tmp_path: Path) -> None:
+    face = next(read_source(make_class_folders(tmp_path), tmp_path))
+    assert face.votes == votes(happy=8, sad=1, unknown=1)
+    assert json.loads(face.facts or "{}")["ferplus"] == "happy"
+
+
+@pytest.mark.parametrize(
+    ("counts", "label"),
+    [
+        (votes(happy=6, sad=4), "happy"),
+        (votes(happy=5, sad=5), None),
+        (votes(happy=5, sad=1, fear=1, anger=1, surprise=1, disgust=1), "happy"),
+        (votes(happy=4, sad=3, fear=3), None),
+        (votes(contempt=9, sad=1), None),
+        (votes(no_face=10), None),
+        (votes(**dict.fromkeys(EXPRESSIONS, 1)), None),
+    ],
+)
+def test_majority_drops_single_votes_and_needs_more_than_half(counts: list[int], label: str | None) -> None:
+    assert majority(counts) == label
+
+
+def test_vote_table_without_a_column_stops(tmp_path: Path) -> None:
+    with pytest.raises(DataContractError, match="need `image` and a count for each of neutral"):
+        read_votes(write(tmp_path / "votes.csv", "image,happy,sad\na.png,1,2\n"))
+
+
+@pytest.mark.data
+@pytest.mark.skipif("RMTL_BENCHMARKS" not in os.environ, reason="RMTL_BENCHMARKS names no folder of benchmarks")
+def test_fer2013_public_test_has_its_known_number_of_majorities() -> None:
+    """Oracle: 3,130 of the 3,517 pictures have a FER+ label, as counted by the makers of the set's copy."""
+    splits = Splits(test=("publictest",))
+    source = Source(
+        name="fer", reader="class_folders", path="fer2013", restricted=True, splits=splits, votes="ferplus_votes.csv"
+    )
+    faces = list(read_source(source, Path(os.environ["RMTL_BENCHMARKS"])))
+    assert sum(json.loads(face.facts or "{}")["ferplus"] is not None for face in faces) == 3130
