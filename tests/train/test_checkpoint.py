@@ -1,0 +1,96 @@
+import pytest
+import torch
+
+from model.errors import CheckpointError
+from model.storage import read_json
+from model.train.checkpoint import Origin, Progress, load, origin_of, pack, save, unpack
+
+ORIGIN = Origin("config", "data")
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+    progress = Progress(epoch=3, step=2, sums={"landmarks": [0.1, 3.0]}, best_score=0.1 + 0.2)
+    tensors = {"a/b": torch.randn(3), "a/half": torch.randn(3).bfloat16(), "count": torch.tensor(5)}
+    save(tmp_path, progress, tensors, ORIGIN)
+    found = load(tmp_path, ORIGIN)
+    assert found is not None
+    assert found[0] == progress
+    assert all(torch.equal(found[1][name], tensor) for name, tensor in tensors.items())
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert load(tmp_path, ORIGIN) is None
+
+
+def test_only_the_newest_checkpoint_is_kept(tmp_path):
+    for step in range(3):
+        save(tmp_path, Progress(step=step), {"a": torch.full((2,), float(step))}, ORIGIN)
+    assert len(list((tmp_path / "last").iterdir())) == 2
+    found = load(tmp_path, ORIGIN)
+    assert found is not None
+    assert found[0].step == 2
+
+
+def test_a_kill_between_the_two_files_leaves_the_former_checkpoint(tmp_path, monkeypatch):
+    """T25."""
+    save(tmp_path, Progress(step=1), {"a": torch.ones(2)}, ORIGIN)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("model.train.checkpoint.write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, Progress(step=2), {"a": torch.zeros(2)}, ORIGIN)
+    found = load(tmp_path, ORIGIN)
+    assert found is not None
+    assert found[0].step == 1
+    assert torch.equal(found[1]["a"], torch.ones(2))
+
+
+def test_what_is_not_finite_is_never_written(tmp_path):
+    """T27."""
+    save(tmp_path, Progress(step=1), {"a": torch.ones(2)}, ORIGIN)
+    with pytest.raises(CheckpointError, match="net/a is not finite, the former checkpoint stays"):
+        save(tmp_path, Progress(step=2), {"net/a": torch.tensor([1.0, torch.nan])}, ORIGIN)
+    found = load(tmp_path, ORIGIN)
+    assert found is not None
+    assert found[0].step == 1
+
+
+@pytest.mark.parametrize(("other", "told"), [(Origin("x", "data"), "configuration"), (Origin("config", "x"), "data")])
+def test_another_origin_is_refused(other, told, tmp_path):
+    save(tmp_path, Progress(), {"a": torch.ones(2)}, ORIGIN)
+    with pytest.raises(CheckpointError, match=rf"another {told}.*delete .*last to begin anew, or choose another"):
+        load(tmp_path, other)
+
+
+def test_an_altered_tensor_file_is_refused(tmp_path):
+    save(tmp_path, Progress(), {"a": torch.ones(2)}, ORIGIN)
+    path = tmp_path / "last" / read_json(tmp_path / "last" / "state.json")["tensors"]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="altered since it was written"):
+        load(tmp_path, ORIGIN)
+
+
+def test_a_missing_tensor_file_is_refused(tmp_path):
+    save(tmp_path, Progress(), {"a": torch.ones(2)}, ORIGIN)
+    (tmp_path / "last" / read_json(tmp_path / "last" / "state.json")["tensors"]).unlink()
+    with pytest.raises(CheckpointError, match="not a checkpoint of this version"):
+        load(tmp_path, ORIGIN)
+
+
+def test_origin_changes_with_the_section_train_and_not_with_others(tiny):
+    base = origin_of(tiny(), "d")
+    assert origin_of(tiny(), "d") == base
+    assert origin_of(tiny(**{"train.lr": 0.5}), "d") != base
+    assert origin_of(tiny(**{"seed": 5}), "d") != base
+    assert origin_of(tiny(**{"evaluate.bootstrap": 7}), "d") == base
+
+
+def test_packed_parts_come_apart_again():
+    parts = {"net": {"a.b": torch.ones(1)}, "ema": {"a.b": torch.zeros(1)}}
+    packed = pack(**parts)
+    assert unpack(packed, "net") == parts["net"]
+    assert unpack(packed, "ema") == parts["ema"]

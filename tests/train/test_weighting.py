@@ -1,0 +1,94 @@
+import math
+
+import pytest
+import torch
+
+from model.train.weighting import make_weighting
+
+WAYS = ("fixed", "uncertainty", "dwa", "famo")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def make(tiny):
+    def build(way, **weights):
+        named = {f"train.loss.{name}": value for name, value in weights.items()}
+        return make_weighting(tiny(**{"train.loss.weighting": way, **named}).train.loss, CPU)
+
+    return build
+
+
+def losses(**values):
+    return {name: torch.tensor(float(value)) for name, value in values.items()}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_scales_with_the_hand_set_weight(way, make):
+    values = losses(landmarks=0.7, expression=0.7)
+    plain, tripled = make(way).weights(values), make(way, expression_weight=3.0).weights(values)
+    assert tripled["expression"].item() == pytest.approx(3 * plain["expression"].item())
+    assert tripled["landmarks"].item() == pytest.approx(plain["landmarks"].item())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_task_never_met_before_is_no_error(way, make):
+    assert make(way).weights(losses(landmarks=1.0, gaze=2.0))["gaze"].item() == 1.0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_batch_without_any_task_is_no_error(way, make):
+    weighting = make(way)
+    assert weighting.weights({}) == {}
+    assert weighting.penalty({}).item() == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_state_survives_saving(way, make):
+    one, other = make(way), make(way)
+    for loss in (2.0, 1.0):
+        one.weights(losses(landmarks=loss, expression=1.0))
+        one.end_epoch({"landmarks": loss, "expression": 1.0})
+    other.load({name: tensor.clone() for name, tensor in one.state().items()})
+    values = losses(landmarks=0.5, expression=0.9)
+    assert {name: weight.item() for name, weight in one.weights(values).items()} == {
+        name: weight.item() for name, weight in other.weights(values).items()
+    }
+
+
+def test_uncertainty_settles_where_the_log_variance_is_the_log_of_the_loss(make):
+    """The minimum of `exp(-s) L + s` is at `s = log L`."""
+    weighting = make("uncertainty")
+    optimizer = torch.optim.SGD(weighting.parameters(), lr=0.2)
+    values = losses(landmarks=0.2, expression=3.0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        weights = weighting.weights(values)
+        (sum(weights[name] * loss for name, loss in values.items()) + weighting.penalty(values)).backward()
+        optimizer.step()
+    weights = weighting.weights(values)
+    for name, loss in values.items():
+        assert -math.log(weights[name].item()) == pytest.approx(math.log(loss.item()), abs=1e-2)
+
+
+def test_dynamic_average_favours_the_task_that_falls_slowly(make):
+    weighting = make("dwa")
+    even = weighting.weights(losses(landmarks=1, expression=1))
+    assert even["landmarks"].item() == even["expression"].item() == 1.0
+    weighting.end_epoch({"landmarks": 1.0, "expression": 1.0})
+    weighting.end_epoch({"landmarks": 0.5, "expression": 0.99})
+    uneven = weighting.weights(losses(landmarks=1, expression=1))
+    assert uneven["expression"].item() > uneven["landmarks"].item()
+    assert sum(weight.item() for weight in uneven.values()) == pytest.approx(2)
+
+
+def test_famo_evens_out_relative_progress(make):
+    weighting = make("famo")
+    values = losses(landmarks=0.01, expression=2.0)
+    weights = weighting.weights(values)
+    shares = {name: (weights[name] * values[name]).item() for name in values}
+    assert shares["landmarks"] == pytest.approx(shares["expression"], rel=1e-4)
+    for step in range(1, 40):
+        falling = losses(landmarks=0.01 * 0.9**step, expression=2.0)
+        weights = weighting.weights(falling)
+    shares = {name: (weights[name] * falling[name]).item() for name in falling}
+    assert shares["expression"] > shares["landmarks"]
