@@ -93,3 +93,10 @@ def test_coinciding_points_have_a_finite_code_and_gradient(mean_shape: Tensor, p
     code.square().sum().backward()
     assert code.isfinite().all()
     assert points.grad is not None and points.grad.isfinite().all()
+
+
+def test_the_code_of_a_mirrored_face_is_the_mirrored_code(mean_shape: Tensor) -> None:
+    face = _face(mean_shape)
+    mirrored = (face * torch.tensor([-1.0, 1.0]))[torch.from_numpy(FLIP_68)]
+    code, other = (shape_code(points[None], mean_shape).view(68, 2) for points in (face, mirrored))
+    torch.testing.assert_close(other, (code * torch.tensor([-1.0, 1.0]))[torch.from_numpy(FLIP_68)], rtol=0, atol=1e-5)
