@@ -123,13 +123,11 @@ def _connect(uri: str, shown: str) -> Store:
     root = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT") or str(Path.cwd() / "mlartifacts")
     root = root.rstrip("/") if "://" in root else Path(root).absolute().as_uri()
     if not uri.startswith("sqlite"):
-        # MLflow itself retries a dead database for minutes: try once, with a limit, before it does.
-        engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": CONNECT_S})
-        engine.connect().close()
-        engine.dispose()
+        _check_database(uri, {"connect_timeout": CONNECT_S})
         return Store(MlflowClient(uri, registry_uri=uri), uri, shown, root, None)
     file = Path(uri.removeprefix("sqlite:///"))
     file.parent.mkdir(parents=True, exist_ok=True)
+    _check_database(uri, {})
     store = Store(MlflowClient(uri, registry_uri=uri), uri, shown, root, file)
     with store.locked("tables"):  # the first use makes the tables, which two processes may not do at once
         store.client.search_registered_models(max_results=1)
@@ -144,6 +142,15 @@ def _check_server(uri: str, shown: str) -> None:
         raise _away(shown, redact_address(str(error))[:300]) from error
     if answer.status_code >= 500:
         raise _away(shown, f"it answers {answer.status_code}")
+
+
+def _check_database(uri: str, limits: dict[str, int]) -> None:
+    """Try once, with a limit: MLflow itself retries a dead or damaged database for minutes."""
+    engine = sqlalchemy.create_engine(uri, connect_args=limits)
+    try:
+        sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
 
 
 def _postgres_driver(scheme: str) -> str:

@@ -52,7 +52,7 @@ def promote(
         ServiceError: MLflow is out of reach.
     """
     with open_store() as store:
-        log = PromotionLog.open(store, config.name)
+        log = _open_log(store, config.name)
         champion = _settle(store, log)
         address = f"models:/{config.name}/{version}" if version else f"models:/{config.name}@{CHALLENGER}"
         candidate = resolve(store, address)
@@ -74,7 +74,7 @@ def rollback(name: str, *, who: str, why: str) -> Entry:
         ServiceError: MLflow is out of reach.
     """
     with open_store() as store:
-        log = PromotionLog.open(store, name)
+        log = _open_log(store, name)
         champion = _settle(store, log)
         stack = champions(log.entries())
         if len(stack) < 2:
@@ -93,7 +93,13 @@ def history(name: str) -> list[Entry]:
         ServiceError: MLflow is out of reach.
     """
     with open_store() as store:
-        return PromotionLog.open(store, name).entries()
+        return _open_log(store, name).entries()
+
+
+def _open_log(store: Store, name: str) -> PromotionLog:
+    if not store.client.search_registered_models(f"name = '{name}'"):
+        raise RegistryError(f"{name}: MLflow at {store.shown} has no such model yet; run `rmtl register`")
+    return PromotionLog.open(store, name)
 
 
 def _enforce_gate(

@@ -36,6 +36,14 @@ def test_a_server_that_never_answers_fails_within_seconds(monkeypatch: pytest.Mo
     assert time.monotonic() - began < 2 * client.CONNECT_S
 
 
+def test_a_damaged_database_fails_at_once(workspace: Path) -> None:
+    (workspace / "mlflow.db").write_bytes(b"not a database, but longer than a header" * 10)
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match="file is not a database"), open_store():
+        pass
+    assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "databricks", "mysql://me:hush@host/db"])
 def test_other_kinds_of_store_are_refused_without_their_password(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

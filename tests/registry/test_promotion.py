@@ -153,3 +153,8 @@ def test_an_altered_log_is_told(workspace: Path, gate: RegisterConfig, cases: An
         database.execute("update params set value = replace(value, 'ada', 'eve') where key = 'entry.000001'")
     with pytest.raises(RegistryError, match=r"entry.000002 does not follow from the one before"):
         history(gate.name)
+
+
+def test_before_any_registration_there_is_nothing_to_promote(workspace: Path, gate: RegisterConfig) -> None:
+    with pytest.raises(RegistryError, match="has no such model yet; run `rmtl register`"):
+        promote(gate, who="ada", why="early")
