@@ -71,7 +71,7 @@ def test_slices_of_a_kind_do_not_overlap(bench):
 def turned(yaw: float, roll: float = 0.0, scale: float = 40.0) -> np.ndarray:
     """Eye corners and nose tip of a head in three dimensions, seen from afar."""
     points = np.zeros((68, 3))
-    points[36], points[45], points[30] = (-1.0, -0.6, 0.0), (1.0, -0.6, 0.0), (0.0, 0.0, 1.1)
+    points[36], points[45], points[30] = (-1.0, -0.6, 0.0), (1.0, -0.6, 0.0), (0.0, 0.0, 0.88)
     sin, cos = np.sin(np.radians(yaw)), np.cos(np.radians(yaw))
     x = points[:, 0] * cos + points[:, 2] * sin
     flat = scale * np.stack([x, points[:, 1]], 1)
