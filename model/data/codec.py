@@ -17,11 +17,19 @@ from model.schema import Box
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 BACKGROUND = 127
 """Grey level under transparent pixels."""
 
-_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF87a", b"GIF89a")
+_MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"RIFF": "WEBP",
+    b"BM": "BMP",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+}
+FORMATS = tuple(dict.fromkeys(_MAGIC.values()))
+"""Pillow's names of what `decode_image` reads."""
 _BORDER_PX = 1.0
 _EXIF_ORIENTATION = 0x0112
 # What Pillow's parsers raise on damaged headers, streams and metadata.
@@ -48,16 +56,18 @@ def decode_image(content: bytes, *, max_pixels: int) -> Pixels:
         ImageError: `not_an_image` (another format, or nothing), `image_too_large` (more than `max_pixels`),
             `truncated_image` (a known format, cut off or damaged).
     """
-    _check_magic(content)
+    kind = _format(content)
     _check_webp_canvas(content, max_pixels)
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=(kind,)) as image:
             _check_size(*image.size, max_pixels)
             image.load()
             pixels = _to_rgb(image)
             orientation = _orientation(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError("image_too_large", f"picture of more than {max_pixels} pixels: {error}") from error
+        raise ImageError(
+            "image_too_large", f"picture beyond all limits (at most {max_pixels} pixels): {error}"
+        ) from error
     except ImageError:
         raise
     except (UnidentifiedImageError, *_DAMAGED) as error:
@@ -141,9 +151,10 @@ def decode_points(unit_K2: ArrayLike, matrix: Floats) -> Floats:
     return decoded
 
 
-def _check_magic(content: bytes) -> None:
-    if content.startswith(_MAGIC) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP"):
-        return
+def _format(content: bytes) -> str:
+    for magic, name in _MAGIC.items():
+        if content.startswith(magic) and (name != "WEBP" or content[8:12] == b"WEBP"):
+            return name
     found = f"starts with {content[:8]!r}" if content else "is empty"
     raise ImageError("not_an_image", f"file {found}; need JPEG, PNG, WebP, BMP or GIF")
 

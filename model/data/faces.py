@@ -59,11 +59,12 @@ class Faces:
     """One split of the shards: N faces in the order of the manifest.
 
     Points are pixels of the stored picture, zero where the mask is false; `expression_N` is `NO_LABEL` where unknown,
-    `votes_NV` zero where nobody voted. `source_N` numbers `sources`.
+    `votes_NV` zero where nobody voted. `source_N` numbers `sources`. Around a face `window` box sides are stored.
     """
 
     folder: Path
     split: str
+    window: float
     data_digest: str
     restricted: bool
     sources: tuple[str, ...]
@@ -160,6 +161,7 @@ def _from_table(folder: Path, split: str, index: dict[str, Any], table: pa.Table
     return Faces(
         folder=folder,
         split=split,
+        window=index["window"],
         data_digest=index["data_digest"],
         restricted=index["restricted"],
         sources=sources,

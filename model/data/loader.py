@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 from model.config import TrainConfig
 from model.data.batches import Batches, Drawn
 from model.data.faces import Faces, read_faces
-from model.errors import FaceError
+from model.errors import ConfigError, FaceError
 from model.schema import FaceBatch
 
 _THREADS = 2
@@ -110,9 +110,15 @@ def make_loader(  # noqa: PLR0913 - the call of every trainer and test, spelled 
 
     Raises:
         DataContractError: no shards, damaged ones, or no face in the split.
-        ConfigError: `train.batch_size` cannot be divided over the processes.
+        ConfigError: `train.batch_size` cannot be divided over the processes, or the crop is wider than what the shards
+            keep around a face.
     """
     faces = read_faces(shards, split)
+    if faces.window < config.net.crop_scale:
+        raise ConfigError(
+            f"shard.window: the shards keep {faces.window} box sides, train.net.crop_scale asks for "
+            f"{config.net.crop_scale}; raise it and run `rmtl shard` again"
+        )
     batches = Batches(faces, config, training=training, rank=rank, world=world, seed=seed)
     return FaceLoader(batches, faces, config.loader_workers)
 

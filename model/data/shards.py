@@ -79,7 +79,7 @@ def write_shards(config: ShardConfig, *, manifest: Path, data: Path, out: Path) 
         for split in SPLITS:
             chosen = [record for record in records if record.split == split]
             files[split] = _write_split(config, chosen, data, folder, split)
-        index = _index(records, files)
+        index = {**_index(records, files), "window": config.window}
         _check_counts(index, folder)
         write_json(folder / INDEX_FILE, index)
     return index

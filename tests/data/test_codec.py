@@ -267,7 +267,30 @@ def webp_canvas(width, height):
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-@pytest.mark.parametrize("content", [png(20_000, 20_000), png(60_000, 60_000), webp_canvas(16_000, 16_000)])
+def with_size(kind, layout, offset, *sides):
+    """A tiny file whose header promises other sides."""
+    content = bytearray(encoded(Image.new("RGB", (8, 8)), kind))
+    at = content.index(offset) if isinstance(offset, bytes) else offset
+    struct.pack_into(layout, content, at, *sides)
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        png(20_000, 20_000),
+        png(60_000, 60_000),
+        png(8_000, 8_000),
+        webp_canvas(16_000, 16_000),
+        with_size("WEBP", "<HH", 26, 16_383, 16_383),
+        with_size("GIF", "<HH", 6, 60_000, 60_000),
+        with_size("GIF", "<BHHHH", b",\x00\x00\x00\x00\x08", 0x2C, 0, 0, 12_000, 8_000),
+        with_size("BMP", "<ii", 18, 60_000, 60_000),
+        with_size("JPEG", ">HHBHH", b"\xff\xc0\x00\x11", 0xFFC0, 17, 8, 65_500, 65_500),
+    ],
+    ids=["png", "huge_png", "png_64_mp", "webp_canvas", "webp", "gif_screen", "gif_frame", "bmp", "jpeg"],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_header_bomb_is_refused_before_a_pixel_is_decoded(content):
     """T01, T37: a few bytes that promise gigabytes cost neither time nor memory."""
     import resource

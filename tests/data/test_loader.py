@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model.config import AugmentConfig
-from model.data.codec import crop_matrix, encode_points, face_window
+from model.data.codec import encode_points
 from model.data.faces import read_faces
 from model.data.loader import make_loader
 from model.data.shards import write_shards
@@ -247,8 +247,7 @@ def test_batch_that_cannot_be_divided_over_the_processes_is_refused(shards, trai
         open_loader(shards, train, world=3)
 
 
-def test_window_of_evaluation_has_no_flip_or_turn(shards, train):
-    faces = read_faces(shards, "train")
-    matrix = crop_matrix(face_window(tuple(faces.box_N4[0].tolist()), 40, 40, train.net.crop_scale))
-    assert matrix[0, 1] == matrix[1, 0] == 0
-    assert matrix[0, 0] == matrix[1, 1] > 0
+def test_crop_wider_than_what_the_shards_keep_is_refused(shards, train):
+    wide = train.model_copy(update={"net": train.net.model_copy(update={"crop_scale": 2.5})})
+    with pytest.raises(ConfigError, match=r"keep 2\.0 box sides, train\.net\.crop_scale asks for 2\.5"):
+        open_loader(shards, wide)
