@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ def test_learning_rate_warms_up_then_falls_to_a_hundredth(tiny):
     config = tiny(**{"train.epochs": 10, "train.warmup_epochs": 2.0, "train.lr": 0.1}).train
     rates = [lr_at(step, config, 5) for step in range(51)]
     assert rates[:10] == pytest.approx([0.01 * (step + 1) for step in range(10)])
-    assert all(later < former for former, later in zip(rates[10:], rates[11:], strict=False))
+    assert all(later < former for former, later in pairwise(rates[10:]))
     assert rates[10] == pytest.approx(0.1)
     assert rates[-1] == pytest.approx(0.001)
 
