@@ -49,16 +49,15 @@ def start_shallow(layers: nn.Sequential) -> None:
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: `relu(shortcut(x) + f(x))`.
-
-    The last scale starts at zero, so that a deep trunk starts as a shallow one.
-    """
+    """Two 3x3 convolutions beside a shortcut: `relu(shortcut(x) + f(x))`."""
 
     def __init__(self, inputs: int, outputs: int, norm: Norm, *, stride: int = 1) -> None:
         super().__init__()
         self.first = conv_norm(inputs, outputs, norm, stride=stride)
         self.second = conv_norm(outputs, outputs, norm)
-        start_shallow(self.second)
+        if norm == "frozen":
+            # Nothing bounds the growth from block to block: start as the shortcut. Slower where a norm does bound it.
+            start_shallow(self.second)
         self.stride = stride
         same = inputs == outputs
         self.shortcut: nn.Module = nn.Identity() if same else conv_norm(inputs, outputs, norm, kernel=1)

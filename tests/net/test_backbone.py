@@ -14,9 +14,9 @@ def test_levels_halve_from_stride_four(config: Config, size: str, side: int) -> 
     assert [level.shape[1] for level in levels] == trunk.channels
 
 
-def test_a_block_starts_as_its_shortcut() -> None:
+def test_a_block_without_live_statistics_starts_as_its_shortcut() -> None:
     x = torch.rand(2, 16, 8, 8)
-    assert torch.equal(Block(16, 16, "group")(x), x)
+    assert torch.equal(Block(16, 16, "frozen")(x), x)
 
 
 def test_a_neck_gives_the_map_of_its_level_and_reads_all_coarser_ones() -> None:
