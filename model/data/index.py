@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.config.data import IndexConfig
+from model.data.codec import FORMATS
 from model.data.manifest import write_manifest
 from model.data.readers import read_source
 from model.data.readers.common import problem
@@ -70,7 +71,7 @@ def read_size(content: bytes) -> tuple[int, int]:
         PIL.Image.DecompressionBombError: more pixels than Pillow opens.
     """
     _refuse_webp_bomb(content)
-    with Image.open(io.BytesIO(content)) as image:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         width, height = image.size
         # getexif() would decode a PNG in search of a late chunk.
         turned = "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION) in _TURNED

@@ -1,20 +1,119 @@
 """Index: one manifest out of every layout."""
 
+import struct
+import zlib
 from pathlib import Path
 
-from model.config.data import IndexConfig
-from model.data.index import build_index
+import pytest
+from PIL import Image
+
+from model.config.data import IndexConfig, Source
+from model.data.codec import decode_image, is_face_crop
+from model.data.index import build_index, read_size
 from model.data.manifest import read_manifest
-from tests.data.layouts import make_all
+from model.schema import FaceRecord
+from tests.data.layouts import encoded, make_all, make_class_folders, make_generic, texture, write
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that promises a size."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">II5B", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+
+
+def index(data: Path, *sources: Source, holdout: float = 0.0, exclude: tuple[str, ...] = ()) -> list[FaceRecord]:
+    config = IndexConfig(sources=sources, holdout=holdout, exclude=exclude)
+    build_index(config, data=data, out=data / "out", seed=0)
+    return read_manifest(data / "out" / "manifest.parquet")
 
 
 def test_every_layout_lands_in_one_manifest(tmp_path: Path) -> None:
     sources = make_all(tmp_path)
-    counts = build_index(
-        IndexConfig(sources=tuple(sources), holdout=0.0, exclude=()), data=tmp_path, out=tmp_path / "out", seed=0
-    )
-    records = read_manifest(tmp_path / "out" / "manifest.parquet")
-    assert counts["problems"] == 0
+    records = index(tmp_path, *sources)
     assert {record.source for record in records} == {source.name for source in sources}
     assert len({record.record_id for record in records}) == len(records)
-    assert all(record.box and record.sha256 and record.width for record in records)
+    assert all(record.box and record.sha256 and record.width and not record.problem for record in records)
+
+
+def test_second_run_writes_the_same_bytes(tmp_path: Path) -> None:
+    """T12."""
+    sources = make_all(tmp_path)
+    index(tmp_path, *sources, holdout=0.3)
+    first = (tmp_path / "out/manifest.parquet").read_bytes()
+    index(tmp_path, *sources, holdout=0.3)
+    assert (tmp_path / "out/manifest.parquet").read_bytes() == first
+
+
+def test_picture_without_points_or_box_is_a_face_crop(tmp_path: Path) -> None:
+    face = index(tmp_path, make_class_folders(tmp_path))[0]
+    assert face.box == [-0.5, -0.5, 47.5, 47.5]
+    assert is_face_crop((-0.5, -0.5, 47.5, 47.5), 48, 48)
+
+
+def test_val_is_cut_only_where_a_source_names_none(tmp_path: Path) -> None:
+    fer, made = make_class_folders(tmp_path, faces=8), make_generic(tmp_path)
+    records = index(tmp_path, fer, made, holdout=0.3)
+    assert 0 < sum(record.source == "fer" and record.split == "val" for record in records) < 56
+    assert sum(record.source == "made" and record.split == "val" for record in records) == 14
+
+
+def test_excluded_ids_and_digests_leave_the_manifest(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = make_class_folders(tmp_path)
+    before = index(tmp_path, source)
+    names = (before[0].record_id, str(before[5].sha256), "fer/nobody.png")
+    after = index(tmp_path, source, exclude=names)
+    assert [record.record_id for record in after] == [r.record_id for i, r in enumerate(before) if i not in (0, 5)]
+    assert "names nothing that exists: fer/nobody.png" in caplog.text
+
+
+def test_unreadable_pictures_become_rows_with_a_problem(tmp_path: Path) -> None:
+    """T01: empty, no image, a header bomb; a cut body is left to validation, which decodes."""
+    source = make_class_folders(tmp_path)
+    contents = {
+        "a.png": b"",
+        "b.jpg": b"GIF? no.",
+        "c.png": png_bomb(20000, 20000),
+        "d.jpg": encoded(texture(1))[:-400],
+    }
+    for name, content in contents.items():
+        write(tmp_path / "fer/train/happy" / name, content)
+    problems = {record.image[-5:]: record.problem for record in index(tmp_path, source)}
+    assert str(problems["a.png"]).startswith("not_an_image: fer/train/happy/a.png, 0 bytes")
+    assert str(problems["b.jpg"]).startswith("not_an_image: fer/train/happy/b.jpg")
+    assert str(problems["c.png"]).startswith("image_too_large: fer/train/happy/c.png")
+    assert problems["d.jpg"] is None
+
+
+def test_missing_picture_is_a_problem(tmp_path: Path) -> None:
+    source = make_generic(tmp_path, faces=4)
+    (tmp_path / "made/train/000.webp").unlink()
+    assert str(index(tmp_path, source)[0].problem).startswith("missing_picture: made/train/000.webp")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpeg", "png", "webp"])
+def test_size_is_that_of_the_upright_picture(tmp_path: Path, orientation: int, suffix: str) -> None:
+    """T09."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (30, 20)).save(tmp_path / f"a.{suffix}", exif=exif)
+    content = (tmp_path / f"a.{suffix}").read_bytes()
+    assert read_size(content) == decode_image(content, max_pixels=1000).shape[1::-1]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"WEBPVP8X" + bytes(8) + (16000).to_bytes(3, "little") * 2,
+        b"WEBPVP8 " + bytes(10) + struct.pack("<HH", 16000, 16000),
+        b"WEBPVP8L" + bytes(5) + (16000 | 16000 << 14).to_bytes(4, "little"),
+    ],
+)
+def test_webp_bomb_is_refused_by_its_header(header: bytes) -> None:
+    """T01."""
+    with pytest.raises(Image.DecompressionBombError, match="WebP of"):
+        read_size(b"RIFF" + bytes(4) + header + bytes(8))

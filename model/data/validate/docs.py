@@ -22,7 +22,7 @@ nav, .navbar, .modal, .sidebar-toggle, .alert-dismissible, footer { display: non
 
 
 def make_self_contained(folder: Path) -> None:
-    """Rewrite every page and style sheet of a Data Docs folder in place; only its style sheets stay beside the pages."""
+    """Rewrite the pages and style sheets of a Data Docs folder in place, and drop its images and fonts."""
     for page in sorted(path for path in folder.rglob("*") if path.suffix in (".html", ".css")):
         text = _BACKGROUND.sub("none", _SCRIPT.sub("", _REMOTE.sub("", page.read_text(encoding="utf-8"))))
         page.write_text(text.replace("</head>", _STYLE, 1), encoding="utf-8")

@@ -57,9 +57,7 @@ class Suites:
         batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         suite = self._context.suites.add(gx.ExpectationSuite(name))
         for rule in rules:
-            suite.add_expectation(
-                getattr(gx.expectations, rule.expectation)(**rule.arguments, meta={"rule": rule.name})
-            )
+            suite.add_expectation(self._expectation(rule))
         definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
         checkpoint = gx.Checkpoint(
             name=name,
@@ -73,6 +71,15 @@ class Suites:
         (result,) = runs.run_results.values()
         by_name = {item.expectation_config.meta["rule"]: item for item in result.results}
         return [_outcome(rule, by_name[rule.name], len(table)) for rule in rules]
+
+    def _expectation(self, rule: Rule) -> Any:
+        from great_expectations.expectations.row_conditions import Column
+
+        arguments: dict[str, Any] = {**rule.arguments, "meta": {"rule": rule.name}}
+        if rule.where:
+            column, value = rule.where
+            arguments["row_condition"] = Column(column) == value
+        return getattr(self._gx.expectations, rule.expectation)(**arguments)
 
     def write_docs(self) -> None:
         """Render what was run as HTML."""

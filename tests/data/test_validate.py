@@ -1,0 +1,287 @@
+"""The step `validate`: what it moves, what it stops for, what it writes.
+
+A run takes a second or two, so each test plants many faults and looks at all of them.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.config.data import IndexConfig, LeakageConfig, Source, ValidateConfig
+from model.data.index import build_index
+from model.data.manifest import data_digest, read_manifest, write_manifest
+from model.data.validate import validate_manifest
+from model.errors import DataContractError
+from model.schema import EXPRESSIONS, FaceRecord, ValidationReport
+from tests.data.layouts import (
+    encoded,
+    face_points,
+    label_line,
+    make_all,
+    make_class_folders,
+    make_generic,
+    make_w300,
+    pts,
+    texture,
+    write,
+)
+from tests.data.test_index import png_bomb
+
+CONFIG = ValidateConfig(
+    budget=0.01,
+    min_side=16,
+    max_pixels=100_000,
+    margin=0.3,
+    shape_distance=0.6,
+    near_duplicate_bits=4,
+    near_duplicate_correlation=0.9,
+    leakage=LeakageConfig(exact="stop", near="aside", group="stop"),
+    expected={},
+)
+
+
+@dataclass
+class Bench:
+    """A folder of benchmarks on its way through index and validate."""
+
+    root: Path
+
+    def index(self, *sources: Source, holdout: float = 0.0) -> list[FaceRecord]:
+        config = IndexConfig(sources=sources, holdout=holdout, exclude=())
+        build_index(config, data=self.root, out=self.root / "artifacts", seed=0)
+        return read_manifest(self.root / "artifacts/manifest.parquet")
+
+    def validate(self, **changes: object) -> ValidationReport:
+        return validate_manifest(
+            CONFIG.model_copy(update=changes),
+            manifest=self.root / "artifacts/manifest.parquet",
+            data=self.root,
+            artifacts=self.root / "artifacts",
+            reports=self.root / "reports",
+        )
+
+    def quarantine(self) -> dict[str, tuple[str, str]]:
+        """Rule and reason by record id."""
+        with (self.root / "artifacts/quarantine.csv").open(newline="") as stream:
+            return {row["record_id"]: (row["rule"], row["reason"]) for row in csv.DictReader(stream)}
+
+    def valid(self) -> list[FaceRecord]:
+        return read_manifest(self.root / "artifacts/manifest.valid.parquet")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_sound_benchmarks_of_every_layout_pass(bench: Bench) -> None:
+    """T12, T03: a rerun writes the same bytes; labels outside our seven are set aside and counted, not budgeted."""
+    bench.index(*make_all(bench.root), holdout=0.2)
+    leakage = LeakageConfig(exact="stop", near="stop", group="stop")
+    report = bench.validate(leakage=leakage)
+    assert {rule for rule, _ in bench.quarantine().values()} == {"labelled"}
+    assert report.counts["labels_outside"] == {"contempt": 1, "no face": 1, "none": 1, "uncertain": 1}
+    assert report.valid == len(bench.valid()) == report.rows - 4
+    assert report.data_digest == data_digest(bench.valid())
+    assert report.counts["valid"]["rafdb"]["test"]["expression"] == dict.fromkeys(EXPRESSIONS, 1)
+    files = [bench.root / name for name in ("artifacts/manifest.valid.parquet", "artifacts/quarantine.csv")]
+    files.append(bench.root / "reports/validation.json")
+    before = [file.read_bytes() for file in files]
+    bench.validate(leakage=leakage)
+    assert [file.read_bytes() for file in files] == before
+    assert json.loads(before[2])["rules"] == report.rules
+
+
+def test_data_docs_show_the_rules_and_fetch_nothing(bench: Bench) -> None:
+    bench.index(make_generic(bench.root))
+    bench.validate()
+    docs = bench.root / "reports/data_docs"
+    assert "Data Docs" in (docs / "index.html").read_text()
+    pages = [page.read_text() for page in docs.rglob("*") if page.suffix in (".html", ".css")]
+    assert any("shape_distance" in page for page in pages)
+    assert not re.findall(r'<(?:script|link|img|iframe)[^>]+"https?://|url\(.?https?:', "".join(pages))
+
+
+def test_bad_pictures_are_quarantined_with_file_and_reason(bench: Bench) -> None:
+    """T01: cut, empty, no image, tiny, header bomb, too large: named, and the run goes on within the budget."""
+    source = make_class_folders(bench.root)
+    content = encoded(texture(1))
+    bad = {
+        "cut.jpg": (content[: len(content) // 2], "picture_decodes", "truncated_image"),
+        "empty.jpg": (b"", "record_readable", "0 bytes"),
+        "text.jpg": (b"Not a picture at all.", "record_readable", "not_an_image"),
+        "tiny.png": (encoded(texture(2)[:1, :1], ".png"), "min_side", "shorter side 1 px, at least 16"),
+        "bomb.png": (png_bomb(20000, 20000), "record_readable", "image_too_large"),
+        "large.png": (png_bomb(400, 400), "max_pixels", "160000 pixels, at most 100000"),
+    }
+    for name, (bytes_, _, _) in bad.items():
+        write(bench.root / "fer/train/happy" / name, bytes_)
+    bench.index(source, holdout=0.5)
+    report = bench.validate(budget=0.5)
+    quarantine = bench.quarantine()
+    for name, (_, rule, reason) in bad.items():
+        found = quarantine[f"fer/train/happy/{name}"]
+        assert found[0] == rule
+        assert reason in found[1]
+    assert len(quarantine) == report.quarantined == len(bad)
+
+
+def test_over_budget_stops_after_writing_everything(bench: Bench) -> None:
+    """T01."""
+    source = make_class_folders(bench.root)
+    write(bench.root / "fer/train/happy/empty.jpg", b"")
+    bench.index(source, holdout=0.5)
+    with pytest.raises(DataContractError, match=r"budget: 1 of 29 rows are bad \(3\.4 %.*fer/train/happy/empty\.jpg"):
+        bench.validate()
+    assert list(bench.quarantine()) == ["fer/train/happy/empty.jpg"]
+    assert len(bench.valid()) == 28
+    assert (bench.root / "reports/validation.json").is_file()
+    assert (bench.root / "reports/data_docs/index.html").is_file()
+
+
+def test_bad_landmarks_are_quarantined_with_the_rule(bench: Bench) -> None:
+    """T02: too few points, no numbers, points outside, swapped coordinates, a decimal comma, a copy without header."""
+    source = make_w300(bench.root, faces=20)
+    points = face_points(1)
+    files = {
+        "few": (pts(points[:67]), "points_count", "67 points, need 68"),
+        "five": (pts(points[:21]), "points_count", "21 points, need 68"),
+        "nan": (pts(np.where(np.arange(136).reshape(68, 2) == 9, np.nan, points)), "points_finite", "not a finite"),
+        "outside": (pts(points + np.array([0, 45])), "points_inside", "picture sizes outside, at most 0.3"),
+        "swapped": (pts(points[:, ::-1]), "shape_plausible", "x and y swapped"),
+        "comma": (pts(points).replace(".", ","), "record_readable", "bad_point: w300/ibug/comma.pts, line 4"),
+        "bare": (pts(points)[25:], "record_readable", "pts_without_header: w300/ibug/bare.pts, line 1"),
+    }
+    for number, (name, (text, _, _)) in enumerate(files.items()):
+        write(bench.root / f"w300/ibug/{name}.png", encoded(texture(900 + number), ".png"))
+        write(bench.root / f"w300/ibug/{name}.pts", text)
+    bench.index(source, holdout=0.5)
+    bench.validate(budget=0.5)
+    quarantine = bench.quarantine()
+    for name, (_, rule, reason) in files.items():
+        found = quarantine[f"w300/ibug/{name}.png"]
+        assert found[0] == rule
+        assert reason in found[1]
+    assert len(quarantine) == len(files)
+
+
+def _plant(bench: Bench, change: Callable[[int], bytes]) -> None:
+    """20 changed copies of test pictures among 84 training pictures of their own."""
+    source = make_class_folders(bench.root, faces=12)
+    for number in range(20):
+        write(bench.root / f"fer/train/happy/copy{number}.webp", change(700 + number))
+    records = bench.index(source)
+    val = [record for record in records if record.split == "train" and "copy" not in record.image][::7]
+    held = [replace(record, split="val") if record in val else record for record in records]
+    write_manifest(bench.root / "artifacts/manifest.parquet", held)
+
+
+def _suspects(bench: Bench, rule: str) -> list[str]:
+    return sorted(name for name, (found, _) in bench.quarantine().items() if found == rule)
+
+
+COPIES = sorted(f"fer/train/happy/copy{number}.webp" for number in range(20))
+
+
+def test_planted_exact_duplicates_stop_and_are_listed(bench: Bench) -> None:
+    """T04."""
+    _plant(bench, lambda seed: (bench.root / _test_picture(bench, seed)).read_bytes())
+    with pytest.raises(DataContractError, match=r"exact_duplicates: 20 rows: .*the same bytes as fer/publictest"):
+        bench.validate()
+    assert _suspects(bench, "exact_duplicates") == COPIES
+    assert len(bench.quarantine()) == 20
+
+
+def _test_picture(bench: Bench, seed: int) -> Path:
+    return next((bench.root / "fer/publictest").glob(f"*/{seed - 700}.*"))
+
+
+def test_planted_mirrored_and_recompressed_copies_are_set_aside(bench: Bench) -> None:
+    """T04, T06: recall and precision 1 on 20 planted copies; outside the budget by default, a stop if asked."""
+    _plant(bench, lambda seed: encoded(texture(seed, 48)[:, :: -1 if seed % 2 else 1].copy(), ".webp", 60))
+    report = bench.validate()
+    assert _suspects(bench, "near_duplicates") == COPIES
+    assert report.quarantined == 20
+    assert "mirrored fer/publictest" in bench.quarantine()[COPIES[1]][1]
+    with pytest.raises(DataContractError, match="near_duplicates: 20 rows"):
+        bench.validate(leakage=LeakageConfig(exact="stop", near="stop", group="stop"))
+
+
+def test_duplicates_are_found_across_data_sets(bench: Bench) -> None:
+    """T04."""
+    fer, made = make_class_folders(bench.root), make_generic(bench.root)
+    write(bench.root / "fer/train/happy/again.webp", (bench.root / "made/test/003.webp").read_bytes())
+    bench.index(fer, made)
+    with pytest.raises(DataContractError, match=r"fer/train/happy/again\.webp.*the same bytes as made/test/003\.webp"):
+        bench.validate()
+
+
+def test_person_in_two_splits_stops_or_is_set_aside(bench: Bench) -> None:
+    """T05."""
+    source = make_generic(bench.root)
+    path = bench.root / "made/labels.jsonl"
+    path.write_text(path.read_text().replace('"train3"', '"test2"'))
+    bench.index(source)
+    with pytest.raises(DataContractError, match=r"groups_apart: 2 rows: .*group made/test2 is in test too"):
+        bench.validate()
+    report = bench.validate(leakage=LeakageConfig(exact="stop", near="aside", group="aside"))
+    assert sorted(bench.quarantine()) == ["made/train/006.webp", "made/train/007.webp"]
+    assert report.valid == 40
+
+
+def test_missing_class_warns_with_counts_and_another_number_than_the_official_one(bench: Bench) -> None:
+    """T08."""
+    source = make_generic(bench.root)
+    path = bench.root / "made/labels.jsonl"
+    lines = [line for line in path.read_text().splitlines() if '"val"' not in line or '"fear"' not in line]
+    path.write_text("\n".join(lines))
+    bench.index(source)
+    report = bench.validate(expected={"made/test": 20, "made/train": 14})
+    assert report.warnings == [
+        "official_count_made/test: made/test: 14 labelled faces, the benchmark has 20",
+        "classes_present_val: val has no face of fear "
+        "(neutral 2, happy 2, sad 2, surprise 2, fear 0, disgust 2, anger 2)",
+    ]
+
+
+def test_empty_split_stops(bench: Bench) -> None:
+    """T08."""
+    bench.index(make_class_folders(bench.root), holdout=0.0)
+    with pytest.raises(DataContractError, match=r"splits_filled: a split is empty: val; see index\.sources"):
+        bench.validate()
+    assert len(bench.valid()) == 28
+
+
+def test_altered_picture_missing_picture_and_bad_box_are_bad_rows(bench: Bench) -> None:
+    """T14."""
+    source = make_generic(bench.root)
+    path = bench.root / "made/labels.jsonl"
+    write(bench.root / "made/box.webp", encoded(texture(990), ".webp"))
+    write(bench.root / "made/flat.webp", encoded(texture(991), ".webp"))
+    extra = [
+        label_line("box.webp", "train", expression="sad", box=[10, 10, 200, 60]),
+        label_line("flat.webp", "train", expression="sad", box=[30, 10, 20, 60]),
+    ]
+    path.write_text("\n".join([path.read_text().strip(), *extra]))
+    bench.index(source)
+    write(bench.root / "made/train/000.webp", encoded(texture(992), ".webp"))
+    (bench.root / "made/train/001.webp").unlink()
+    bench.validate(budget=0.5)
+    found = bench.quarantine()
+    assert found["made/train/000.webp"][1].startswith("altered")
+    assert found["made/train/001.webp"][1].startswith("missing_picture")
+    assert found["made/box.webp"] == ("box_sane", "box: reaches 2.13 picture sizes beyond the picture")
+    assert found["made/flat.webp"][1].startswith("box: -10 x 50 pixels")
+
+
+def test_record_id_used_twice_stops(bench: Bench) -> None:
+    records = bench.index(make_generic(bench.root))
+    write_manifest(bench.root / "artifacts/manifest.parquet", [*records, records[3]])
+    with pytest.raises(DataContractError, match=r"records_unique: 2 rows.*`made/train/003\.webp` is used twice"):
+        bench.validate()
