@@ -1,6 +1,6 @@
 """Faces of the manifest through the network, on the road that the predictor takes, and their truth as arrays."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -14,7 +14,7 @@ from model.data.codec import Pixels, decode_image, decode_points
 from model.data.transforms import crop_face
 from model.errors import CheckpointError, DataContractError
 from model.evaluation.expression import majority_label
-from model.net.inference import FaceNet
+from model.net.inference import Answers, FaceNet
 from model.net.multitask import MultiTaskNet
 from model.schema import EXPRESSIONS, LANDMARKS, LANDMARKS_19, NO_LABEL, Box, FaceOutput, FaceRecord
 from model.storage import digest_bytes, read_bytes
@@ -116,50 +116,52 @@ def answer_faces(
         DataContractError: a picture that cannot be opened as it was indexed.
         CheckpointError: an answer that is not finite.
     """
-    base = base_of(net)
     parts = []
     with tqdm(total=len(records), unit="face", desc="evaluate", disable=None) as bar:
         for batch in _batches(records, batch_size):
-            parts.append(_answer_batch(net, base, batch, data=data, mirror=mirror))
+            parts.append(_answer_batch(net, batch, data=data, mirror=mirror))
             bar.update(len(batch))
     return FaceAnswers(
         **{item.name: _joined([getattr(part, item.name) for part in parts]) for item in fields(FaceAnswers)}
     )
 
 
-def base_of(net: FaceNet) -> FaceNet | None:
-    """The same weights answering before the exchange; None where there is no exchange."""
+def answer_both(net: FaceNet, crops_BHWC: Pixels, *, mirror: bool) -> tuple[Answers, Answers | None]:
+    """The answers of `net`, and those before the exchange from the same pass; None where there is no exchange."""
     if net.net.exchange is None:
-        return None
-    return FaceNet(cast(MultiTaskNet, _BaseAnswer(net.net)), net.meta, net.device)
+        return net.answer(crops_BHWC, mirror=mirror), None
+    seen: list[FaceOutput] = []
+    hook = net.net.register_forward_hook(lambda _net, _inputs, output: seen.append(output))
+    try:
+        final = net.answer(crops_BHWC, mirror=mirror)
+    finally:
+        hook.remove()
+    base = FaceNet(cast(MultiTaskNet, _BaseReplay(seen)), net.meta, net.device)
+    return final, base.answer(crops_BHWC, mirror=mirror)
 
 
-class _BaseAnswer(nn.Module):
-    """Puts the base answer in the place of the final one."""
+class _BaseReplay(nn.Module):
+    """Repeats outputs in their order, each with the base answer in the place of the final one."""
 
-    def __init__(self, net: MultiTaskNet) -> None:
+    def __init__(self, outputs: Iterable[FaceOutput]) -> None:
         super().__init__()
-        self.net = net
+        self.outputs = iter(outputs)
 
-    def forward(self, image_BCHW: Tensor) -> FaceOutput:
-        output: FaceOutput = self.net(image_BCHW)
+    def forward(self, _: Tensor) -> FaceOutput:
+        output = next(self.outputs)
         return output._replace(landmarks_BK2=output.landmarks_base_BK2, logits_BE=output.logits_base_BE)
 
 
-def _answer_batch(
-    net: FaceNet, base_net: FaceNet | None, records: Sequence[FaceRecord], *, data: Path, mirror: bool
-) -> FaceAnswers:
+def _answer_batch(net: FaceNet, records: Sequence[FaceRecord], *, data: Path, mirror: bool) -> FaceAnswers:
     size, scale = net.meta.net.input_size, net.meta.net.crop_scale
     cut = [crop_face(open_picture(record, data), face_box(record), size=size, crop_scale=scale) for record in records]
-    crops_BHWC = np.stack([crop for crop, _ in cut])
     matrices = [matrix for _, matrix in cut]
-    answers = net.answer(crops_BHWC, mirror=mirror)
-    base = None if base_net is None else base_net.answer(crops_BHWC, mirror=mirror)
+    final, base = answer_both(net, np.stack([crop for crop, _ in cut]), mirror=mirror)
     part = FaceAnswers(
-        landmarks_NK2=_to_picture(answers.points_BK2, matrices),
-        confidence_NK=answers.confidence_BK,
-        probabilities_NE=answers.probabilities_BE,
-        points19_NM2=_to_picture(answers.points19_BM2, matrices),
+        landmarks_NK2=_to_picture(final.points_BK2, matrices),
+        confidence_NK=final.confidence_BK,
+        probabilities_NE=final.probabilities_BE,
+        points19_NM2=_to_picture(final.points19_BM2, matrices),
         base_landmarks_NK2=None if base is None else _to_picture(base.points_BK2, matrices),
         base_probabilities_NE=None if base is None else base.probabilities_BE,
     )
