@@ -39,8 +39,7 @@ def train(config):
 @pytest.fixture
 def still(train):
     """No augmentation."""
-    none = train.augment.model_copy(update=dict.fromkeys(AugmentConfig.model_fields, 0.0))
-    return train.model_copy(update={"augment": none})
+    return train.model_copy(update={"augment": AugmentConfig(**dict.fromkeys(AugmentConfig.model_fields, 0.0))})
 
 
 def open_loader(shards, config, *, training=True, rank=0, world=1, seed=0):
@@ -48,7 +47,7 @@ def open_loader(shards, config, *, training=True, rank=0, world=1, seed=0):
 
 
 def equal(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    return all(map(torch.equal, one, other))
 
 
 def damage(shards, rows):
@@ -65,9 +64,8 @@ def test_evaluation_sees_exactly_the_crop_of_the_stored_picture(shards, train):
     faces = read_faces(shards, "train")
     for batch in open_loader(shards, train, training=False):
         for number, row in enumerate(batch.row_B.tolist()):
-            expected, matrix = crop_face(
-                faces.read_picture(row), tuple(faces.box_N4[row].tolist()), size=32, crop_scale=train.net.crop_scale
-            )
+            box = tuple(faces.box_N4[row].tolist())
+            expected, matrix = crop_face(faces.read_picture(row), box, size=32, crop_scale=train.net.crop_scale)
             assert (batch.image_BCHW[number].permute(1, 2, 0).numpy() == expected).all()
             if batch.landmarks_mask_BK[number].any():
                 points = encode_points(faces.landmarks_NK2[row], matrix)
@@ -180,9 +178,10 @@ def test_mirrored_faces_have_left_and_right_renamed(shards, still):
             partner, partner19 = torch.from_numpy(FLIP_68), torch.from_numpy(FLIP_19)
             assert torch.equal(batch.landmarks_mask_BK[number], mask[partner])
             assert torch.equal(batch.points19_mask_BM[number], mask19[partner19])
-            flipped = torch.where(mask[:, None], torch.tensor([1.0, 0.0]) + landmarks * torch.tensor([-1.0, 1.0]), 0.0)
+            one_minus_u = torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])
+            flipped = (one_minus_u[0] + landmarks * one_minus_u[1]) * mask[:, None]
             assert torch.allclose(batch.landmarks_BK2[number], flipped[partner], atol=1e-6)
-            flipped = torch.where(mask19[:, None], torch.tensor([1.0, 0.0]) + points19 * torch.tensor([-1.0, 1.0]), 0.0)
+            flipped = (one_minus_u[0] + points19 * one_minus_u[1]) * mask19[:, None]
             assert torch.allclose(batch.points19_BM2[number], flipped[partner19], atol=1e-6)
 
 
