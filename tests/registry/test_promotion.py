@@ -128,7 +128,7 @@ def test_of_two_promoters_one_wins_and_both_are_logged(
         assert promoter.stdin is not None
         promoter.stdin.write("go\n")
         promoter.stdin.flush()
-    answers = [promoter.communicate(timeout=120)[0].split()[0] for promoter in promoters]
+    answers = [promoter.communicate(timeout=300)[0].split()[0] for promoter in promoters]
     assert sorted(answers) == ["lost", "won"]
     log = history(gate.name)
     assert [entry.action for entry in log] == ["promote", "promote", "refused"]

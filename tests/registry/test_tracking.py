@@ -173,14 +173,14 @@ class Server:
         )
 
     def wait(self) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             try:
                 if requests.get(f"{self.url}/health", timeout=2).ok:
                     return
             except requests.RequestException:
                 time.sleep(0.3)
-        pytest.fail("mlflow server did not come up in 120 s")
+        pytest.fail("mlflow server did not come up in 240 s")
 
     def kill(self) -> None:
         """At once, with its workers: they share the session that it was started in."""
