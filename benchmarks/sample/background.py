@@ -8,7 +8,7 @@ from benchmarks.sample.schema import Floats
 
 def draw_background(rng: np.random.Generator, size: int) -> Floats:
     """Picture (size, size, 3) in 0..1, much softer than the face."""
-    tint = rng.uniform(0.05, 0.85) * (1 + rng.normal(0, 0.18, 3))
+    tint = rng.uniform(0.05, 0.85) * (1 + rng.normal(0, 0.13, 3))
     other = np.clip(tint + rng.normal(0, 0.18, 3), 0.02, 0.95)
     angle = rng.uniform(0, 2 * np.pi)
     axis = np.linspace(-0.5, 0.5, size)
@@ -25,7 +25,7 @@ def draw_background(rng: np.random.Generator, size: int) -> Floats:
 
 def _draw_shape(rng: np.random.Generator, picture: Floats) -> None:
     size = len(picture)
-    colour = [float(c) for c in rng.uniform(0.03, 0.9, 3)]
+    colour = [float(c) for c in np.clip(rng.uniform(0.03, 0.9) + rng.normal(0, 0.12, 3), 0, 1)]
     x, y = (int(v) for v in rng.uniform(0, size, 2))
     reach = int(size * rng.uniform(0.05, 0.35))
     match int(rng.integers(3)):

@@ -81,8 +81,8 @@ def draw_face(job: FaceJob, seed: int, studio: Studio) -> Face:
 
 
 def _compose(rng: np.random.Generator, sitting: Sitting, window: Window, size: int, studio: Studio) -> Floats:
-    """Head over background with its occluder, drawn three or six times as large and averaged down."""
-    scale = 6 if size <= 64 else 3
+    """Head over background with its occluder, drawn two or four times as large and averaged down."""
+    scale = 4 if size <= 64 else 2
     large = size * scale
     shape = HeadShape(sitting.vertices, sitting.subject.look, _folds(sitting, studio.head), float(rng.uniform(0, 50)))
     drawn = studio.renderer.draw(shape, sitting.scene.camera, window, sitting.scene.light, large)

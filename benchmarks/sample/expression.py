@@ -66,6 +66,7 @@ _REACH = {
     "browInnerUp": 1.4,
     "eyeWide": 1.5,
     "mouthFrown": 1.3,
+    "mouthSmile": 1.15,
     "mouthStretch": 1.3,
     "mouthUpperUp": 1.3,
     "noseSneer": 1.4,

@@ -16,7 +16,7 @@ from benchmarks.sample.light import Light
 from benchmarks.sample.scalp import cap_thickness, scalp_height
 from benchmarks.sample.schema import Floats, Ints
 
-LARGEST = 448
+LARGEST = 256
 _SHADOW_SIZE = 512
 _SHADOW_REACH = 0.24  # metres round the head that cast and receive shadows
 _SHADERS = Path(__file__).parent / "shaders"

@@ -53,18 +53,20 @@ float lit(vec3 n) {
     return sum / 9.0;
 }
 
-// Light that reaches the surface; `soft` lets it bleed round the terminator as skin does.
-vec3 irradiance(vec3 n, float soft) {
-    float key = max(0.0, (dot(n, key_direction) + soft) / (1.0 + soft));
+float open;  // share of the key light that reaches this fragment, set once in main
+
+// Light on the surface; `soft`, one value a colour, lets it bleed round the terminator as skin does.
+vec3 irradiance(vec3 n, vec3 soft) {
+    vec3 key = max(vec3(0.0), (dot(n, key_direction) + soft) / (1.0 + soft));
     float fill = max(0.0, (dot(n, fill_direction) + 0.3) / 1.3);
     vec3 ambient = mix(ground, sky, 0.5 - 0.5 * n.y);
-    return key * key_colour * mix(0.18, 1.0, lit(n)) + fill * fill_colour + ambient;
+    return key * key_colour * mix(0.18, 1.0, open) + fill * fill_colour + ambient;
 }
 
 vec3 gloss(vec3 n, float power, float strength) {
     vec3 view = normalize(-position);
     float shine = pow(max(0.0, dot(n, normalize(key_direction + view))), power);
-    return key_colour * shine * strength * lit(n);
+    return key_colour * shine * strength * open;
 }
 
 float creases() {
@@ -111,7 +113,7 @@ vec3 shade_skin() {
     float shaven = smoothstep(-0.004, 0.004, scalp - fur.z);
     base = mix(base, mix(base, hair, 0.35), shaven * float(part == 0));
     vec3 red = vec3(0.35, 0.16, 0.10);
-    vec3 light = vec3(irradiance(n, red.r).r, irradiance(n, red.g).g, irradiance(n, red.b).b);
+    vec3 light = irradiance(n, red);
     float rough = surface.x;
     vec3 shine = gloss(n, mix(60.0, 8.0, rough), mix(0.20, 0.07, rough)) + gloss(n, 50.0, 0.25 * lips);
     return base * light + shine;
@@ -129,7 +131,7 @@ vec3 shade_eye() {
     float lid = smoothstep(0.0065, 0.0005, abs(ray.z + 0.0012)) * 0.75 + 0.25;
     vec3 view = normalize(-position);
     float spark = pow(max(0.0, dot(n, normalize(key_direction + view))), 220.0);
-    return base * irradiance(n, 0.4) * lid * 0.9 + key_colour * spark * 0.9;
+    return base * irradiance(n, vec3(0.4)) * lid * 0.9 + key_colour * spark * 0.9;
 }
 
 vec3 shade_hair() {
@@ -137,20 +139,21 @@ vec3 shade_hair() {
     float angle = atan(place.x, -place.y - 0.03);
     float strand = noise(vec3(angle * 55.0, place.z * 45.0, seed)) * 0.6 + noise(vec3(angle * 160.0, place.z * 90.0, seed)) * 0.4;
     vec3 base = hair * (0.45 + 1.1 * strand);
-    return base * irradiance(n, 0.35) + gloss(n, 14.0, 0.10) * (0.4 + hair) * (0.4 + strand);
+    return base * irradiance(n, vec3(0.35)) + gloss(n, 14.0, 0.10) * (0.4 + hair) * (0.4 + strand);
 }
 
 void main() {
     float grain = noise(vec3(atan(place.x, -place.y - 0.03) * 70.0, place.z * 60.0, seed));
     vec3 n = normalize(normal);
+    open = lit(n);
     if (part == 0) colour.rgb = shade_skin();
     else if (part == 1) colour.rgb = shade_eye();
-    else if (part == 2) colour.rgb = vec3(0.15, 0.035, 0.03) * irradiance(n, 0.5) * smoothstep(-0.10, -0.155, place.y);
+    else if (part == 2) colour.rgb = vec3(0.15, 0.035, 0.03) * irradiance(n, vec3(0.5)) * smoothstep(-0.10, -0.155, place.y);
     else if (part == 3) {
         float gap = 1.0 - 0.35 * exp(-pow(fract(place.x * 125.0) - 0.5, 2.0) / 0.004);
-        colour.rgb = teeth * gap * vec3(0.95, 0.90, 0.80) * irradiance(n, 0.6) * smoothstep(-0.105, -0.142, place.y) * 0.85;
+        colour.rgb = teeth * gap * vec3(0.95, 0.90, 0.80) * irradiance(n, vec3(0.6)) * smoothstep(-0.105, -0.142, place.y) * 0.85;
     }
-    else if (part == 4) colour.rgb = vec3(0.55, 0.20, 0.20) * irradiance(n, 0.5) * smoothstep(-0.07, -0.14, place.y);
+    else if (part == 4) colour.rgb = vec3(0.55, 0.20, 0.20) * irradiance(n, vec3(0.5)) * smoothstep(-0.07, -0.14, place.y);
     else if (part == 5) {
         if (hash(floor(place * vec3(3000.0, 1.0, 1.0))) > 0.25 * fur.y) discard;
         colour.rgb = hair * 0.4;
