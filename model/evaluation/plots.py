@@ -33,7 +33,8 @@ def to_png(figure: Figure) -> bytes:
 def draw_ced(curves: Mapping[str, Array], thresholds: Sequence[float]) -> Figure:
     """Cumulative error distribution of each named set of errors (fractions), with the thresholds marked."""
     figure, axes = _panel(5.6, 3.9)
-    limit = 125 * max(thresholds)
+    # Wider where most faces fail, so that the curve of a poor network is still seen.
+    limit = max(125 * max(thresholds), *(150 * float(np.nanmedian(errors_N)) for errors_N in curves.values()))
     for colour, (name, errors_N) in zip(_cycle(len(curves)), curves.items(), strict=True):
         values, shares = cumulative_errors(errors_N)
         x = np.concatenate([[0.0], 100 * values, [max(limit, 100 * values[-1])]])
@@ -51,9 +52,9 @@ def draw_histogram(errors_N: Array, failure: float) -> Figure:
     """Faces by error; what lies beyond the last bin is counted in it, so that no failure is out of sight."""
     figure, axes = _panel(5.6, 3.9)
     percent = 100 * errors_N[~np.isnan(errors_N)]
-    limit = 250 * failure
-    axes.hist(np.minimum(percent, limit), bins=np.linspace(0, limit, 51).tolist(), color=ACCENT, alpha=0.85)
     median = float(np.median(percent))
+    limit = max(250 * failure, 2 * median)
+    axes.hist(np.minimum(percent, limit), bins=np.linspace(0, limit, 51).tolist(), color=ACCENT, alpha=0.85)
     axes.axvline(median, color=INK, linewidth=1.2)
     axes.annotate(
         f"median {median:.2f} %",

@@ -165,7 +165,7 @@ def save_random_weights(config: Config, folder: Path, **net: object) -> None:
     shape = 0.15 + 0.7 * face_points()
     built = build_net(changed.train.net, None, mean_shape_K2=shape, seed=0)
     meta = describe(
-        changed, mean_shape=tuple((float(x), float(y)) for x, y in shape), data_digest="elsewhere", restricted=False,
+        changed.run, mean_shape=tuple((float(x), float(y)) for x, y in shape), data_digest="elsewhere", restricted=False,
         temperature=1.5,
     )  # fmt: skip
     save_weights(folder, export_state(built), meta)

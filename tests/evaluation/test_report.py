@@ -12,6 +12,8 @@ from PIL import Image
 
 from model.data.manifest import write_manifest
 from model.evaluation.drawn import choose_faces, draw_faces
+from model.evaluation.plots import draw_ced, draw_confusion, draw_histogram, draw_reliability, draw_slices, to_png
+from model.schema import Measure
 
 
 @pytest.fixture
@@ -130,3 +132,25 @@ def test_an_older_plot_does_not_outlive_a_run_without_it(bench, random_weights, 
     replace(bench, weights=tmp_path / "weights").run(tmp_path, bootstrap=2)
     assert not (tmp_path / "reports" / "plots" / "ced.png").exists()
     assert (tmp_path / "reports" / "plots" / "confusion.png").exists()
+
+
+def test_a_network_that_fails_everywhere_is_still_drawn_whole():
+    errors = np.linspace(0.9, 1.1, 30)
+    curve, bars = draw_ced({"all": errors}, (0.08, 0.1)).axes[0], draw_histogram(errors, 0.08).axes[0]
+    assert curve.get_xlim()[1] > 100
+    assert bars.get_xlim()[1] > 100
+
+
+def test_one_face_is_enough_for_every_plot():
+    one = np.array([0.05])
+    totals = np.zeros((3, 15))
+    totals[:, 4] = 1, 0.3, 1
+    row = Measure("test", "landmarks", "nme", "all", 5.0, None, None, 1)
+    figures = [
+        draw_ced({"all": one}, (0.08,)),
+        draw_histogram(one, 0.08),
+        draw_confusion(np.eye(7, dtype=int)),
+        draw_reliability({"as trained": totals}),
+        draw_slices([row], "NME, %"),
+    ]
+    assert all(to_png(figure).startswith(b"\x89PNG") for figure in figures)
