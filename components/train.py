@@ -20,9 +20,8 @@ def train(
 
     from model.train.loop import train as run_training
 
-    from model.config import TrainConfig, parse_section
+    from model.config import TrainRun, parse_section
 
-    result = run_training(
-        parse_section(TrainConfig, section, name="train"), seed=seed, shards=Path(shards.path), out=Path(weights.path)
-    )
+    run = parse_section(TrainRun, {"seed": seed, "train": section}, name="pipeline")
+    result = run_training(run, shards=Path(shards.path), out=Path(weights.path))
     weights.metadata.update(data_digest=data_digest, weights_digest=result.weights_digest, **result.metrics)

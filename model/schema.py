@@ -21,6 +21,12 @@ VOTES = (*EXPRESSIONS, "contempt", "unknown", "no face")
 SPLITS = ("train", "val", "test")
 NO_LABEL = -1
 
+INTENDED_USE = (
+    "Research on landmarks and apparent expressions in pictures. An apparent expression is what a face looks like to an "
+    "onlooker, not what the person feels. Not for emotion inference at work or in education, nor for decisions about "
+    "people."
+)
+
 Split = Literal["train", "val", "test"]
 Box = tuple[float, float, float, float]
 

@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 import model
-from model.config import Config, NetConfig, dump_config
+from model.config import NetConfig, TrainRun
 from model.errors import CheckpointError
 from model.schema import EXPRESSIONS, LANDMARKS
 from model.storage import atomic_path, digest_bytes, read_json, write_json
@@ -50,7 +50,7 @@ class Meta(BaseModel):
 
 
 def describe(
-    config: Config,
+    run: TrainRun,
     *,
     mean_shape: tuple[tuple[float, float], ...],
     data_digest: str,
@@ -60,14 +60,14 @@ def describe(
 ) -> Meta:
     """The description of weights about to be saved; `save_weights` fills in their digest."""
     return Meta(
-        net=config.train.net,
+        net=run.train.net,
         expressions=EXPRESSIONS,
         mean_shape=mean_shape,
         temperature=temperature,
         data_digest=data_digest,
         restricted=restricted,
         weights_digest="",
-        config=dump_config(config),
+        config=run.model_dump(mode="json"),
         code={"version": model.__version__, "git": git_revision()},
         versions={"python": python_version(), "torch": torch.__version__},
         metrics=metrics or {},

@@ -16,7 +16,7 @@ SHAPE = tuple((0.5, 0.5) for _ in range(LANDMARKS))
 
 
 def save(folder: Path, config: Config, value: float = 1.0) -> Meta:
-    meta = describe(config, mean_shape=SHAPE, data_digest="d" * 16, restricted=False)
+    meta = describe(config.run, mean_shape=SHAPE, data_digest="d" * 16, restricted=False)
     return save_weights(folder, {"layer.weight": torch.full((2, 3), value)}, meta)
 
 

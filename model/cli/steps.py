@@ -63,7 +63,7 @@ def train(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: As
 
     config = read_config(params, overrides)
     with open_log(config.register_.experiment, spool=workspace.TRAIN / "metrics.jsonl") as log:
-        result = run_training(config, shards=workspace.SHARDS, out=workspace.TRAIN, log=log)
+        result = run_training(config.run, shards=workspace.SHARDS, out=workspace.TRAIN, log=log)
     show(to_json(result), as_json=as_json)
 
 

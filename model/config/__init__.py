@@ -21,6 +21,7 @@ from model.config.train import (
     NetConfig,
     ResidualConfig,
     TrainConfig,
+    TrainRun,
 )
 from model.errors import ConfigError
 
@@ -42,6 +43,7 @@ __all__ = [
     "ShardConfig",
     "Source",
     "TrainConfig",
+    "TrainRun",
     "ValidateConfig",
     "dump_config",
     "flatten",
@@ -65,6 +67,11 @@ class Config(Section):
     package: PackageConfig
     deploy: DeployConfig
     search: SearchConfig
+
+    @property
+    def run(self) -> TrainRun:
+        """What training needs of it."""
+        return TrainRun(seed=self.seed, train=self.train)
 
 
 SectionT = TypeVar("SectionT", bound=Section)

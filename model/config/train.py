@@ -140,3 +140,10 @@ class TrainConfig(Section):
     association: AssociationConfig
     augment: AugmentConfig
     balance: BalanceConfig
+
+
+class TrainRun(Section):
+    """All that decides which weights a training makes from given shards."""
+
+    seed: int
+    train: TrainConfig

@@ -11,14 +11,8 @@ from model.evaluation.figures import Plot, draw_plots, words
 from model.evaluation.findings import Findings
 from model.evaluation.slices import ALL
 from model.evaluation.tables import write_tables
-from model.schema import EXPRESSIONS, Measure
+from model.schema import EXPRESSIONS, INTENDED_USE, Measure
 from model.storage import atomic_path
-
-INTENDED_USE = (
-    "Research on landmarks and apparent expression in single pictures. An apparent expression is what a face looks "
-    "like to an onlooker, not what the person feels. Not for emotion inference at work or in education, nor for "
-    "decisions about people."
-)
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _TASKS = {

@@ -32,7 +32,7 @@ from model.registry.versions import (
     report_tag,
     stored_report,
 )
-from model.schema import EvaluationReport, ModelVersion, to_json
+from model.schema import INTENDED_USE, EvaluationReport, ModelVersion, to_json
 from model.storage import digest_file, write_json
 from model.weights import META_FILE, WEIGHTS_FILE, Meta, load_weights
 
@@ -40,10 +40,6 @@ IDENTITY_TAG = "identity"
 MODEL_TAG = "logged_model"
 """MLflow itself does not tell which logged model a version was made from."""
 
-INTENDED_USE = (
-    "Research on landmarks and apparent expressions of faces. It says what a face looks like, not what a person feels; "
-    "not for decisions about people, and not for use at work or in education."
-)
 SPOOL_FILE = "metrics.jsonl"
 HISTORY_FILE = "history.csv"
 

@@ -48,7 +48,7 @@ def search(config: Config, *, shards: Path, folder: Path, trials: int) -> Search
     def objective(trial: Trial) -> tuple[float, float]:
         chosen = suggest(trial, config.search)
         trial_config = _overlay(config, {**config.search.overrides, **chosen})
-        metrics = train(trial_config, shards=shards, out=folder / "trials" / f"{trial.number:04d}").metrics
+        metrics = train(trial_config.run, shards=shards, out=folder / "trials" / f"{trial.number:04d}").metrics
         return metrics[NME], metrics[MACRO_F1]
 
     if _finished(study) < trials:

@@ -8,10 +8,11 @@ import numpy as np
 
 from model.data.codec import Pixels, decode_image
 from model.schema import REGIONS
+from model.serving.predictor import MAX_PIXELS
 
 MIN_SIDE = 640
 MAX_SIDE = 1600
-MAX_PIXELS = 100_000_000
+
 
 _COLOURS = {
     "jaw": (80, 200, 255),

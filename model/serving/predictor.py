@@ -11,9 +11,11 @@ from model.data.codec import Floats, Pixels, decode_image, decode_points, tight_
 from model.data.transforms import crop_face
 from model.errors import CheckpointError, ImageError
 from model.net.inference import Answers, FaceNet
-from model.schema import EXPRESSIONS, Box
+from model.schema import EXPRESSIONS, INTENDED_USE, Box
 from model.serving.detector import find_faces, overlap
-from model.serving.schema import INTENDED_USE, check_box, problem
+from model.serving.schema import check_box, problem
+
+MAX_PIXELS = 40_000_000
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +30,13 @@ class Predictor:
     Args:
         folder: `weights.safetensors` and `meta.json`.
         version: what answers name as `model_version`; the head of the weights' digest where it is not registered.
-        max_pixels: largest picture; the limit of validation at training time where it is not given.
+        max_pixels: largest picture; the default bounds memory to about 120 MB.
 
     Raises:
         CheckpointError: weights that cannot be used, or that lack one of the two tasks.
     """
 
-    def __init__(self, folder: Path, *, version: str | None = None, max_pixels: int | None = None) -> None:
+    def __init__(self, folder: Path, *, version: str | None = None, max_pixels: int = MAX_PIXELS) -> None:
         self._net = FaceNet.load(folder)
         meta = self._net.meta
         if set(meta.net.tasks) != {"landmarks", "expression"}:
@@ -44,8 +46,8 @@ class Predictor:
             )
         self.model_version = version or meta.weights_digest[:12]
         self.data_digest = meta.data_digest
-        self._mirror = bool(meta.config["evaluate"]["mirror"])
-        self._max_pixels = int(max_pixels or meta.config["validate"]["max_pixels"])
+        self._mirror = False
+        self._max_pixels = max_pixels
 
     def predict(self, content: bytes, boxes: Sequence[Box] | None = None) -> dict[str, Any]:
         """Faces of one picture, or why there are none to tell.

@@ -34,12 +34,6 @@ DIGEST_HEADER: Final = "X-Data-Digest"
 BODY_TYPE_HEADER: Final = "X-Body-Type"
 """The client's Content-Type on its way through TorchServe, which would parse some types itself, and badly."""
 
-INTENDED_USE: Final = (
-    "Estimates of facial landmarks and of apparent expression, for research and for supervised use. An apparent "
-    "expression is what a face shows, not what a person feels. Not for identification, surveillance, hiring, policing, "
-    "or inferring emotions at work or in education."
-)
-
 
 class RequestError(FaceError):
     """A request that cannot be answered.

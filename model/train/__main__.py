@@ -27,7 +27,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         overrides = dict(_assignment(text) for text in arguments.set)
-        train(load_config(arguments.params, overrides), shards=arguments.shards, out=arguments.out)
+        train(load_config(arguments.params, overrides).run, shards=arguments.shards, out=arguments.out)
     except FaceError as error:
         logging.getLogger(__name__).error("%s", error)
         return error.exit_code

@@ -16,7 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from model.config import Config, dump_config
+from model.config import TrainRun
 from model.errors import CheckpointError
 from model.storage import atomic_path, digest_bytes, read_json, write_json
 
@@ -58,10 +58,9 @@ class Origin:
     data_digest: str
 
 
-def origin_of(config: Config, data_digest: str) -> Origin:
+def origin_of(run: TrainRun, data_digest: str) -> Origin:
     """Digest of the seed and the section `train`, beside the digest of the data."""
-    tree = dump_config(config)
-    text = json.dumps({"seed": tree["seed"], "train": tree["train"]}, sort_keys=True)
+    text = json.dumps(run.model_dump(mode="json"), sort_keys=True)
     return Origin(hashlib.sha256(text.encode()).hexdigest()[:16], data_digest)
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from model.config import Config, dump_config, flatten
+from model.config import TrainRun, flatten
 from model.schema import FaceBatch, TrainResult
 from model.train.distributed import join
 from model.train.interrupt import Notice, TerminatedError, on_sigterm
@@ -35,7 +35,7 @@ def never(_epoch: int, _metrics: Mapping[str, float]) -> bool:
     return False
 
 
-def train(config: Config, *, shards: Path, out: Path, log: RunLog | None = None, stop: Stop = never) -> TrainResult:
+def train(run: TrainRun, *, shards: Path, out: Path, log: RunLog | None = None, stop: Stop = never) -> TrainResult:
     """Train until `train.epochs`, keep the best epoch's weights under `out`, and be ready to go on after any end.
 
     Args:
@@ -49,10 +49,10 @@ def train(config: Config, *, shards: Path, out: Path, log: RunLog | None = None,
         TrainingError: losses stay non-finite, or another process is gone.
     """
     with join() as team, on_sigterm() as notice:
-        session = open_session(config, shards=shards, out=out, log=log or NullLog(), team=team)
-        session.log.params(flatten(dump_config(config)))
+        session = open_session(run, shards=shards, out=out, log=log or NullLog(), team=team)
+        session.log.params(flatten(run.model_dump(mode="json")))
         progress = session.learner.progress
-        while progress.epoch < config.train.epochs:
+        while progress.epoch < run.train.epochs:
             speed = _train_epoch(session, notice)
             held = _validate_if_due(session, notice)
             session.end_epoch(held, faces_per_second=speed)
@@ -63,7 +63,7 @@ def train(config: Config, *, shards: Path, out: Path, log: RunLog | None = None,
 
 def _train_epoch(session: Session, notice: Notice) -> float:
     """The steps of an epoch that are still to do, and how many faces a second they took in."""
-    learner, config = session.learner, session.config.train
+    learner, config = session.learner, session.run.train
     began, first = time.monotonic(), learner.progress.step
     learner.net.train()
     with _progress_bar(session) as bar:
@@ -85,7 +85,7 @@ def _train_epoch(session: Session, notice: Notice) -> float:
 def _validate_if_due(session: Session, notice: Notice) -> Held | None:
     """Held-out metrics every `val_every` epochs, and of the last epoch in any case."""
     done = session.learner.progress.epoch + 1
-    if done % session.config.train.val_every and done != session.config.train.epochs:
+    if done % session.run.train.val_every and done != session.run.train.epochs:
         return None
     held = validate(session.learner, session.val, notice)
     if held is None:
@@ -111,7 +111,7 @@ def _leave(session: Session) -> NoReturn:
 
 
 def _progress_bar(session: Session) -> "tqdm[NoReturn]":
-    learner, config = session.learner, session.config.train
+    learner, config = session.learner, session.run.train
     return tqdm(
         desc=f"epoch {learner.progress.epoch + 1}/{config.epochs}",
         total=learner.steps_per_epoch * config.batch_size,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.config import Config
+from model.config import TrainRun
 from model.data.loader import FaceLoader, make_loader
 from model.data.shards import read_points
 from model.errors import CheckpointError
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 class Session:
     """What `train` works with; only the leading process writes."""
 
-    config: Config
+    run: TrainRun
     out: Path
     learner: Learner
     train: FaceLoader
@@ -61,7 +61,7 @@ class Session:
         learner, progress = self.learner, self.learner.progress
         means = epoch_means(progress.sums)
         learner.weighting.end_epoch(_task_means(learner, means))
-        values = {"train/lr": lr_at(learner.number - 1, self.config.train, learner.steps_per_epoch)}
+        values = {"train/lr": lr_at(learner.number - 1, self.run.train, learner.steps_per_epoch)}
         values |= {f"train/{name}": mean for name, mean in means.items()}
         if held is not None:
             values |= held.metrics
@@ -92,7 +92,7 @@ class Session:
 
     def _judge(self, held: Held) -> None:
         """Start the transfer losses when the map has proved itself; keep the weights when they are the best so far."""
-        progress, config = self.learner.progress, self.config.train.association
+        progress, config = self.learner.progress, self.run.train.association
         progress.transfer_margin = held.map_margin
         if progress.transfer_since < 0 and held.map_f1 >= held.chance_f1 + config.start_margin:
             progress.transfer_since = progress.epoch + 1
@@ -102,7 +102,7 @@ class Session:
         progress.best_epoch, progress.best_score, progress.best_metrics = progress.epoch, value, held.metrics
         if self.learner.team.leads:
             meta = describe(
-                self.config,
+                self.run,
                 mean_shape=tuple((float(x), float(y)) for x, y in self.shape_K2),
                 data_digest=self.origin.data_digest,
                 restricted=self.train.restricted,
@@ -112,17 +112,15 @@ class Session:
             save_weights(self.out, export_state(self.learner.ema.net), meta)
 
 
-def open_session(config: Config, *, shards: Path, out: Path, log: RunLog, team: Team) -> Session:
+def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: Team) -> Session:
     """Build every part, then go on from the checkpoint under `out` if there is one."""
-    train = make_loader(
-        shards, "train", config.train, training=True, rank=team.rank, world=team.world, seed=config.seed
-    )
-    val = make_loader(shards, "val", config.train, training=False, rank=team.rank, world=team.world, seed=config.seed)
-    shape_K2 = mean_shape(*read_points(shards, "train", config.train.net.crop_scale))
-    learner = _learner(config, shape_K2, len(train), team)
-    origin = checkpoint.origin_of(config, train.data_digest)
+    train = make_loader(shards, "train", run.train, training=True, rank=team.rank, world=team.world, seed=run.seed)
+    val = make_loader(shards, "val", run.train, training=False, rank=team.rank, world=team.world, seed=run.seed)
+    shape_K2 = mean_shape(*read_points(shards, "train", run.train.net.crop_scale))
+    learner = _learner(run, shape_K2, len(train), team)
+    origin = checkpoint.origin_of(run, train.data_digest)
     spool = Spool(out, log, active=team.leads)
-    session = Session(config, out, learner, train, val, spool, shape_K2, origin)
+    session = Session(run, out, learner, train, val, spool, shape_K2, origin)
     found = checkpoint.load(out, origin)
     if found is not None:
         _restore(learner, *found)
@@ -131,15 +129,15 @@ def open_session(config: Config, *, shards: Path, out: Path, log: RunLog, team: 
     return session
 
 
-def _learner(config: Config, shape_K2: Points, steps_per_epoch: int, team: Team) -> Learner:
-    settings = config.train
-    net = build_net(settings.net, settings.association, mean_shape_K2=shape_K2, seed=config.seed).to(team.device)
+def _learner(run: TrainRun, shape_K2: Points, steps_per_epoch: int, team: Team) -> Learner:
+    settings = run.train
+    net = build_net(settings.net, settings.association, mean_shape_K2=shape_K2, seed=run.seed).to(team.device)
     if settings.channels_last:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weighting = make_weighting(settings.loss, team.device)
     return Learner(
         config=settings,
-        seed=config.seed,
+        seed=run.seed,
         team=team,
         net=net,
         ema=Ema(net, settings.ema_decay),

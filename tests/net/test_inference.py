@@ -29,7 +29,7 @@ def net(build: Build) -> MultiTaskNet:
 def _meta(config: Config, net: MultiTaskNet, mean_shape: Tensor, temperature: float = 1.0) -> Meta:
     shape = tuple((x, y) for x, y in mean_shape.tolist())
     settings = config.model_copy(update={"train": config.train.model_copy(update={"net": net.config})})
-    return describe(settings, mean_shape=shape, data_digest="d", restricted=False, temperature=temperature)
+    return describe(settings.run, mean_shape=shape, data_digest="d", restricted=False, temperature=temperature)
 
 
 @pytest.fixture

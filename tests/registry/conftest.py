@@ -65,7 +65,7 @@ class Cases:
         folder = self._folder / name / "train"
         mean_shape = tuple((float(point), 0.5) for point in range(68))
         meta = describe(
-            self._config, mean_shape=mean_shape, data_digest=data, restricted=restricted, temperature=temperature
+            self._config.run, mean_shape=mean_shape, data_digest=data, restricted=restricted, temperature=temperature
         )
         value = float(int.from_bytes(name.encode()) % 1009)
         save_weights(folder, {"layer": torch.full((4,), value)}, meta)

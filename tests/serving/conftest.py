@@ -26,7 +26,9 @@ def weights(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
     net = build_net(config.train.net, None, mean_shape_K2=shape, seed=0)
     points = tuple((float(x), float(y)) for x, y in shape)
-    save_weights(folder, net.state_dict(), describe(config, mean_shape=points, data_digest="d" * 64, restricted=False))
+    save_weights(
+        folder, net.state_dict(), describe(config.run, mean_shape=points, data_digest="d" * 64, restricted=False)
+    )
     return folder
 
 

@@ -79,7 +79,7 @@ def test_weights_of_one_task_are_refused(config, tmp_path):
     changed = config.model_copy(update={"train": config.train.model_copy(update={"net": net_config})})
     shape = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2))
     net = build_net(net_config, None, mean_shape_K2=shape, seed=0)
-    meta = describe(changed, mean_shape=tuple(map(tuple, shape.tolist())), data_digest="", restricted=False)
+    meta = describe(changed.run, mean_shape=tuple(map(tuple, shape.tolist())), data_digest="", restricted=False)
     save_weights(tmp_path, net.state_dict(), meta)
     with pytest.raises(CheckpointError, match="needs both tasks"):
         Predictor(tmp_path)

@@ -82,11 +82,11 @@ def test_a_missing_tensor_file_is_refused(tmp_path):
 
 
 def test_origin_changes_with_the_section_train_and_not_with_others(tiny):
-    base = origin_of(tiny(), "d")
-    assert origin_of(tiny(), "d") == base
-    assert origin_of(tiny(**{"train.lr": 0.5}), "d") != base
-    assert origin_of(tiny(**{"seed": 5}), "d") != base
-    assert origin_of(tiny(**{"evaluate.bootstrap": 7}), "d") == base
+    base = origin_of(tiny().run, "d")
+    assert origin_of(tiny().run, "d") == base
+    assert origin_of(tiny(**{"train.lr": 0.5}).run, "d") != base
+    assert origin_of(tiny(**{"seed": 5}).run, "d") != base
+    assert origin_of(tiny(**{"evaluate.bootstrap": 7}).run, "d") == base
 
 
 def test_packed_parts_come_apart_again():

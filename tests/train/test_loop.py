@@ -41,7 +41,7 @@ def trained(tiny, tiny_shards, tmp_path_factory):
     """Two epochs without a pause, with all transfer losses on from the start of the second epoch."""
     out = tmp_path_factory.mktemp("trained")
     config = tiny(**{"train.association.start_margin": 0.0, "train.association.ramp_epochs": 1})
-    return config, out, train(config, shards=tiny_shards, out=out)
+    return config, out, train(config.run, shards=tiny_shards, out=out)
 
 
 def test_training_leaves_weights_that_answer(trained, tiny_shards):
@@ -66,9 +66,9 @@ def test_history_has_a_row_an_epoch_and_the_spool_starts_with_the_parameters(tra
 
 def test_one_epoch_and_one_more_equal_two(trained, tiny_shards, tmp_path):
     config, straight, whole = trained
-    train(config, shards=tiny_shards, out=tmp_path, stop=lambda epoch, _: epoch == 0)
+    train(config.run, shards=tiny_shards, out=tmp_path, stop=lambda epoch, _: epoch == 0)
     assert [row["epoch"] for row in curve(tmp_path)] == ["1"]
-    resumed = train(config, shards=tiny_shards, out=tmp_path)
+    resumed = train(config.run, shards=tiny_shards, out=tmp_path)
     expected = checkpoint_tensors(straight)
     found = checkpoint_tensors(tmp_path)
     assert expected.keys() == found.keys()
@@ -80,7 +80,7 @@ def test_one_epoch_and_one_more_equal_two(trained, tiny_shards, tmp_path):
 def test_a_finished_training_is_not_done_again(trained, tiny_shards, monkeypatch):
     config, out, result = trained
     monkeypatch.setattr("model.train.loop.train_step", lambda *_, **__: pytest.fail("a step was taken"))
-    assert train(config, shards=tiny_shards, out=out) == result
+    assert train(config.run, shards=tiny_shards, out=out) == result
 
 
 def test_another_configuration_is_not_resumed(trained, tiny_shards):
@@ -93,7 +93,7 @@ def test_other_data_is_not_resumed(trained, drawn_shards, tmp_path):
     config, out, _ = trained
     other = drawn_shards(tmp_path, train=16, val=8)
     with pytest.raises(CheckpointError, match=r"made with another data: .*delete"):
-        train(config, shards=other, out=out)
+        train(config.run, shards=other, out=out)
 
 
 @pytest.mark.parametrize("place", ["step 1", "step 2", "step 3", "step 4", "step 5", "step 6", "validation"])
@@ -106,8 +106,8 @@ def test_sigterm_at_any_moment_costs_nothing(place, trained, tiny_shards, tmp_pa
         else:
             _signal_within(patch, "train_step", int(place.split()[1]))
         with pytest.raises(TerminatedError, match=r"asked to end in epoch \d after step \d; the checkpoint is written"):
-            train(config, shards=tiny_shards, out=tmp_path)
-    train(config, shards=tiny_shards, out=tmp_path)
+            train(config.run, shards=tiny_shards, out=tmp_path)
+    train(config.run, shards=tiny_shards, out=tmp_path)
     found, expected = checkpoint_tensors(tmp_path), checkpoint_tensors(straight)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert curve(tmp_path) == curve(straight)
@@ -151,9 +151,9 @@ def test_a_map_that_only_listens_changes_nothing_else(tiny, tiny_shards, tmp_pat
 @pytest.mark.parametrize("weighting", ["uncertainty", "dwa", "famo"])
 def test_each_weighting_trains_and_resumes(weighting, tiny, tiny_shards, tmp_path):
     config = tiny(**{"train.loss.weighting": weighting, "train.batch_size": 12})
-    train(config, shards=tiny_shards, out=tmp_path / "straight")
-    train(config, shards=tiny_shards, out=tmp_path / "paused", stop=lambda epoch, _: epoch == 0)
-    train(config, shards=tiny_shards, out=tmp_path / "paused")
+    train(config.run, shards=tiny_shards, out=tmp_path / "straight")
+    train(config.run, shards=tiny_shards, out=tmp_path / "paused", stop=lambda epoch, _: epoch == 0)
+    train(config.run, shards=tiny_shards, out=tmp_path / "paused")
     assert curve(tmp_path / "paused") == curve(tmp_path / "straight")
 
 
@@ -166,7 +166,7 @@ def test_pseudo_labels_train(tiny, tiny_shards, tmp_path):
             "train.association.pseudo_times_map": True,
         }
     )
-    train(config, shards=tiny_shards, out=tmp_path)
+    train(config.run, shards=tiny_shards, out=tmp_path)
     assert {"train/pseudo_expression", "train/pseudo_landmarks"} <= set(curve(tmp_path)[0])
 
 
@@ -174,7 +174,7 @@ def test_a_task_that_is_absent_is_absent_everywhere(tiny, tiny_shards, tmp_path)
     config = tiny(
         **{"train.epochs": 1, "train.net.tasks": ["landmarks"], "train.net.residual.kind": "none"},
     )
-    result = train(config, shards=tiny_shards, out=tmp_path)
+    result = train(config.run, shards=tiny_shards, out=tmp_path)
     assert "val/nme_interocular" in result.metrics
     assert not any("expression" in name or "f1" in name for name in curve(tmp_path)[0])
 
@@ -207,7 +207,7 @@ def test_many_bad_steps_in_a_row_stop_with_step_and_term_and_a_sound_checkpoint(
     poison(monkeypatch, set(range(4, 100)))
     config = tiny(**{"train.max_bad_steps": 1, "train.epochs": 4, "train.checkpoint_every": 2})
     with pytest.raises(TrainingError, match=r"epoch 1, step 2: the loss term landmarks is not finite, 2 steps"):
-        train(config, shards=tiny_shards, out=tmp_path)
+        train(config.run, shards=tiny_shards, out=tmp_path)
     assert all(torch.isfinite(tensor).all() for tensor in checkpoint_tensors(tmp_path).values())
 
 
@@ -246,7 +246,7 @@ def test_sixteen_faces_are_learnt_by_heart(tiny, drawn_shards, tmp_path):
         }
     )
     shards = drawn_shards(tmp_path, train=16, val=0, both=True, same_val=True)
-    metrics = train(config, shards=shards, out=tmp_path / "out").metrics
+    metrics = train(config.run, shards=shards, out=tmp_path / "out").metrics
     assert metrics["val/accuracy"] == 100
     assert metrics["val/nme_interocular"] < 1.0
 
@@ -260,7 +260,7 @@ def test_shuffled_labels_teach_nothing_about_held_out_faces(tiny, drawn_shards, 
         folder = tmp_path / str(shuffled)
         folder.mkdir()
         shards = drawn_shards(folder, train=112, val=70, both=True, shuffled=shuffled)
-        accuracy[shuffled] = train(config, shards=shards, out=folder / "out").metrics["val/accuracy"]
+        accuracy[shuffled] = train(config.run, shards=shards, out=folder / "out").metrics["val/accuracy"]
     chance = 100 / 7
     assert accuracy[True] < chance + 16
     assert accuracy[False] > accuracy[True] + 30

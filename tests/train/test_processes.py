@@ -99,7 +99,7 @@ def test_two_processes_equal_one(tiny, shards, tmp_path, start, command):
         **{"train.association.start_margin": 0.0, "train.association.ramp_epochs": 1, "train.lr": 0.001},
     )
     process = start(command(config, shards, tmp_path / "two", processes=2))
-    train(config, shards=shards, out=tmp_path / "one")
+    train(config.run, shards=shards, out=tmp_path / "one")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     one, two = tensors_of(tmp_path / "one"), tensors_of(tmp_path / "two")
@@ -116,7 +116,7 @@ def long_run(tiny, shards, tmp_path_factory):
     """A training of 30 steps with a checkpoint at each, and its uninterrupted result."""
     config = tiny(**{"train.epochs": 10, "train.checkpoint_every": 1, "train.val_every": 5})
     out = tmp_path_factory.mktemp("straight")
-    train(config, shards=shards, out=out)
+    train(config.run, shards=shards, out=out)
     return config, out
 
 
@@ -133,7 +133,7 @@ def test_sigterm_leaves_a_checkpoint_that_goes_on_bit_for_bit(after, long_run, s
     assert "asked to end" in output
     assert time.monotonic() - asked < 10
     assert steps_done(tmp_path) < 30
-    train(config, shards=shards, out=tmp_path)
+    train(config.run, shards=shards, out=tmp_path)
     assert same(tensors_of(tmp_path), tensors_of(straight))
     assert curve(tmp_path) == curve(straight)
 
@@ -145,7 +145,7 @@ def test_kill_leaves_a_checkpoint_that_goes_on_bit_for_bit(long_run, shards, tmp
     wait_for(lambda: steps_done(tmp_path) >= 7)
     process.kill()
     process.wait()
-    train(config, shards=shards, out=tmp_path)
+    train(config.run, shards=shards, out=tmp_path)
     assert same(tensors_of(tmp_path), tensors_of(straight))
     assert curve(tmp_path) == curve(straight)
 

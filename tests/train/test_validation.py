@@ -53,5 +53,5 @@ def test_kept_weights_are_those_of_the_best_epoch(tiny, tiny_shards, tmp_path):
 def test_val_every_skips_epochs_but_never_the_last(tiny, tiny_shards, tmp_path):
     asked = []
     config = tiny(**{"train.epochs": 3, "train.val_every": 2})
-    train(config, shards=tiny_shards, out=tmp_path, stop=lambda epoch, _: bool(asked.append(epoch)))
+    train(config.run, shards=tiny_shards, out=tmp_path, stop=lambda epoch, _: bool(asked.append(epoch)))
     assert asked == [1, 2]
