@@ -25,7 +25,7 @@ def validate(
 
     report = validate_manifest(
         parse_section(ValidateConfig, section, name="validate"),
-        manifest=Path(manifest.path),
+        manifest=Path(manifest.path) / "manifest.parquet",
         data=Path(data.path),
         artifacts=Path(valid_manifest.path),
         reports=Path(reports.path),

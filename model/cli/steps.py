@@ -14,7 +14,7 @@ def index(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: As
     from model.data.index import build_index
 
     config = read_config(params, overrides)
-    counts = build_index(config.index, data=workspace.DATA, out=workspace.MANIFEST, seed=config.seed)
+    counts = build_index(config.index, data=workspace.DATA, out=workspace.ARTIFACTS, seed=config.seed)
     show(counts, as_json=as_json)
 
 
