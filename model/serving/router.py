@@ -196,4 +196,5 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format=json.dumps({"time": "%(asctime)s", "text": "%(message)s"}))
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     main(Path(sys.argv[1]))
