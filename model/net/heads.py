@@ -87,7 +87,7 @@ class ExpressionHead(nn.Module):
         self.widen = conv_norm(channels, _EXPANSION * channels, norm, kernel=1)
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(_EXPANSION * channels, len(EXPRESSIONS))
-        nn.init.normal_(self.classify.weight, std=0.01)
+        nn.init.normal_(self.classify.weight, std=0.05)
         nn.init.zeros_(self.classify.bias)
 
     def forward(self, map_BCHW: Tensor) -> Tensor:

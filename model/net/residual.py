@@ -16,6 +16,9 @@ from model.schema import EXPRESSIONS, LANDMARKS
 
 _POOL = 2
 _SAMPLED_CHANNELS = 8
+# Points move in crop units: with inputs of order one to its last layer, each optimiser step would throw all points of a
+# face several pixels about, and the base heatmaps would learn to follow that.
+_POINT_SCALE = 0.05
 
 
 class Base(NamedTuple):
@@ -59,7 +62,7 @@ class Exchange(nn.Module):
         if config.features_to_landmarks or config.predictions_to_landmarks:
             known = SHAPE_CODE if self.own else SHAPE_CODE + len(EXPRESSIONS)
             facts = known if config.predictions_to_landmarks else 0
-            self.r_l = PredictionBranch(channels, hidden, facts=facts, outputs=2 * LANDMARKS)
+            self.r_l = PredictionBranch(channels, hidden, facts=facts, outputs=2 * LANDMARKS, scale=_POINT_SCALE)
         if config.features_to_expression or config.predictions_to_expression:
             known = len(EXPRESSIONS) if self.own else SHAPE_CODE
             facts = known if config.predictions_to_expression else 0
@@ -114,8 +117,11 @@ class FeatureBranch(nn.Module):
 class PredictionBranch(nn.Module):
     """`r_l` and `r_e`: from a pooled map, facts known about the face, and a map sampled at the points."""
 
-    def __init__(self, channels: int, hidden: int, *, facts: int, outputs: int, samples: bool = False) -> None:
+    def __init__(
+        self, channels: int, hidden: int, *, facts: int, outputs: int, samples: bool = False, scale: float = 1.0
+    ) -> None:
         super().__init__()
+        self.scale = scale
         self.facts = facts
         self.reduce = nn.Linear(channels, _SAMPLED_CHANNELS) if samples else None
         inputs = channels * _POOL**2 + facts + (LANDMARKS * _SAMPLED_CHANNELS if samples else 0)
@@ -129,7 +135,7 @@ class PredictionBranch(nn.Module):
             inputs.append(facts_BF)
         if self.reduce is not None and sampled is not None:
             inputs.append(self.reduce(sample_at(*sampled)).flatten(1).float())
-        added: Tensor = self.last(self.inner(torch.cat(inputs, dim=1)))
+        added: Tensor = self.last(self.scale * self.inner(torch.cat(inputs, dim=1)))
         return added.float()
 
 
