@@ -3,22 +3,18 @@
 A run takes a second or two, so each test plants many faults and looks at all of them.
 """
 
-import csv
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model.config.data import IndexConfig, LeakageConfig, Source, ValidateConfig
-from model.data.index import build_index
-from model.data.manifest import data_digest, read_manifest, write_manifest
-from model.data.validate import validate_manifest
+from model.config.data import LeakageConfig
+from model.data.manifest import data_digest, write_manifest
 from model.errors import DataContractError
-from model.schema import EXPRESSIONS, FaceRecord, ValidationReport
+from model.schema import EXPRESSIONS
+from tests.data.bench import Bench
 from tests.data.layouts import (
     encoded,
     face_points,
@@ -32,47 +28,6 @@ from tests.data.layouts import (
     write,
 )
 from tests.data.test_index import png_bomb
-
-CONFIG = ValidateConfig(
-    budget=0.01,
-    min_side=16,
-    max_pixels=100_000,
-    margin=0.3,
-    shape_distance=0.6,
-    near_duplicate_bits=4,
-    near_duplicate_correlation=0.9,
-    leakage=LeakageConfig(exact="stop", near="aside", group="stop"),
-    expected={},
-)
-
-
-@dataclass
-class Bench:
-    """A folder of benchmarks on its way through index and validate."""
-
-    root: Path
-
-    def index(self, *sources: Source, holdout: float = 0.0) -> list[FaceRecord]:
-        config = IndexConfig(sources=sources, holdout=holdout, exclude=())
-        build_index(config, data=self.root, out=self.root / "artifacts", seed=0)
-        return read_manifest(self.root / "artifacts/manifest.parquet")
-
-    def validate(self, **changes: object) -> ValidationReport:
-        return validate_manifest(
-            CONFIG.model_copy(update=changes),
-            manifest=self.root / "artifacts/manifest.parquet",
-            data=self.root,
-            artifacts=self.root / "artifacts",
-            reports=self.root / "reports",
-        )
-
-    def quarantine(self) -> dict[str, tuple[str, str]]:
-        """Rule and reason by record id."""
-        with (self.root / "artifacts/quarantine.csv").open(newline="") as stream:
-            return {row["record_id"]: (row["rule"], row["reason"]) for row in csv.DictReader(stream)}
-
-    def valid(self) -> list[FaceRecord]:
-        return read_manifest(self.root / "artifacts/manifest.valid.parquet")
 
 
 @pytest.fixture
@@ -171,70 +126,6 @@ def test_bad_landmarks_are_quarantined_with_the_rule(bench: Bench) -> None:
     assert len(quarantine) == len(files)
 
 
-def _plant(bench: Bench, change: Callable[[int], bytes]) -> None:
-    """20 changed copies of test pictures among 84 training pictures of their own."""
-    source = make_class_folders(bench.root, faces=12)
-    for number in range(20):
-        write(bench.root / f"fer/train/happy/copy{number}.webp", change(700 + number))
-    records = bench.index(source)
-    val = [record for record in records if record.split == "train" and "copy" not in record.image][::7]
-    held = [replace(record, split="val") if record in val else record for record in records]
-    write_manifest(bench.root / "artifacts/manifest.parquet", held)
-
-
-def _suspects(bench: Bench, rule: str) -> list[str]:
-    return sorted(name for name, (found, _) in bench.quarantine().items() if found == rule)
-
-
-COPIES = sorted(f"fer/train/happy/copy{number}.webp" for number in range(20))
-
-
-def test_planted_exact_duplicates_stop_and_are_listed(bench: Bench) -> None:
-    """T04."""
-    _plant(bench, lambda seed: (bench.root / _test_picture(bench, seed)).read_bytes())
-    with pytest.raises(DataContractError, match=r"exact_duplicates: 20 rows: .*the same bytes as fer/publictest"):
-        bench.validate()
-    assert _suspects(bench, "exact_duplicates") == COPIES
-    assert len(bench.quarantine()) == 20
-
-
-def _test_picture(bench: Bench, seed: int) -> Path:
-    return next((bench.root / "fer/publictest").glob(f"*/{seed - 700}.*"))
-
-
-def test_planted_mirrored_and_recompressed_copies_are_set_aside(bench: Bench) -> None:
-    """T04, T06: recall and precision 1 on 20 planted copies; outside the budget by default, a stop if asked."""
-    _plant(bench, lambda seed: encoded(texture(seed, 48)[:, :: -1 if seed % 2 else 1].copy(), ".webp", 60))
-    report = bench.validate()
-    assert _suspects(bench, "near_duplicates") == COPIES
-    assert report.quarantined == 20
-    assert "mirrored fer/publictest" in bench.quarantine()[COPIES[1]][1]
-    with pytest.raises(DataContractError, match="near_duplicates: 20 rows"):
-        bench.validate(leakage=LeakageConfig(exact="stop", near="stop", group="stop"))
-
-
-def test_duplicates_are_found_across_data_sets(bench: Bench) -> None:
-    """T04."""
-    fer, made = make_class_folders(bench.root), make_generic(bench.root)
-    write(bench.root / "fer/train/happy/again.webp", (bench.root / "made/test/003.webp").read_bytes())
-    bench.index(fer, made)
-    with pytest.raises(DataContractError, match=r"fer/train/happy/again\.webp.*the same bytes as made/test/003\.webp"):
-        bench.validate()
-
-
-def test_person_in_two_splits_stops_or_is_set_aside(bench: Bench) -> None:
-    """T05."""
-    source = make_generic(bench.root)
-    path = bench.root / "made/labels.jsonl"
-    path.write_text(path.read_text().replace('"train3"', '"test2"'))
-    bench.index(source)
-    with pytest.raises(DataContractError, match=r"groups_apart: 2 rows: .*group made/test2 is in test too"):
-        bench.validate()
-    report = bench.validate(leakage=LeakageConfig(exact="stop", near="aside", group="aside"))
-    assert sorted(bench.quarantine()) == ["made/train/006.webp", "made/train/007.webp"]
-    assert report.valid == 40
-
-
 def test_missing_class_warns_with_counts_and_another_number_than_the_official_one(bench: Bench) -> None:
     """T08."""
     source = make_generic(bench.root)
@@ -256,6 +147,19 @@ def test_empty_split_stops(bench: Bench) -> None:
     with pytest.raises(DataContractError, match=r"splits_filled: a split is empty: val; see index\.sources"):
         bench.validate()
     assert len(bench.valid()) == 28
+
+
+def test_benchmark_without_a_sound_row_stops_with_its_first_files(bench: Bench) -> None:
+    """T01, T08."""
+    source = make_generic(bench.root, faces=4)
+    for picture in bench.root.glob("made/*/*.webp"):
+        picture.write_bytes(b"")
+    bench.index(source)
+    with pytest.raises(
+        DataContractError, match=r"(?s)a split is empty: train, val, test.*budget: 12 of 12 rows are bad"
+    ):
+        bench.validate()
+    assert bench.valid() == []
 
 
 def test_altered_picture_missing_picture_and_bad_box_are_bad_rows(bench: Bench) -> None:

@@ -14,11 +14,18 @@ from model.schema import LANDMARKS, Box, FaceRecord
 
 Floats = NDArray[np.float64]
 
+_COLUMNS = (
+    *("row", "record_id", "image", "source", "split", "part", "problem", "picture_error", "pixels", "shorter_side"),
+    *("expression", "labelled", "label", "points", "points19", "finite", "outside", "box_error"),
+)
+
 
 def face_table(records: list[FaceRecord], looks: Mapping[str, Look], *, margin: float) -> pd.DataFrame:
     """Columns computed from records and pictures; a question that does not arise (no points) is null."""
     rows = [_row(index, record, looks.get(record.image, Look()), margin) for index, record in enumerate(records)]
-    table = pd.DataFrame(rows).astype({"problem": object, "picture_error": object, "box_error": object})
+    table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(
+        {"problem": object, "picture_error": object, "box_error": object}
+    )
     table["shape_distance"] = _distances(records)
     labelled = Counter(f"{record.source}/{record.subset}" for record in records if _has_label(record))
     table["part_count"] = [labelled[part] for part in table["part"]]

@@ -14,7 +14,8 @@ _REMOTE = re.compile(
 _BACKGROUND = re.compile(r"url\(['\"]?https?://[^)]*\)")
 _SCRIPT = re.compile(r"<script(?![^>]*src=).*?</script>", re.DOTALL)
 _STYLE = """<style>
-body { font-family: sans-serif; margin: 1.5rem auto; max-width: 75rem; color: #222; }
+body { font-family: sans-serif; margin: 1.5rem auto !important; max-width: 75rem; color: #222; }
+.fa-check-circle::before { content: "passed"; } .fa-times::before { content: "failed"; }
 table { border-collapse: collapse; } td, th { border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; }
 nav, .navbar, .modal, .sidebar-toggle, .alert-dismissible, footer { display: none; }
 </style>

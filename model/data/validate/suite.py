@@ -75,7 +75,11 @@ class Suites:
     def _expectation(self, rule: Rule) -> Any:
         from great_expectations.expectations.row_conditions import Column
 
-        arguments: dict[str, Any] = {**rule.arguments, "meta": {"rule": rule.name}}
+        arguments: dict[str, Any] = {
+            **rule.arguments,
+            "meta": {"rule": rule.name},
+            "notes": f"{rule.name} ({rule.kind})",
+        }
         if rule.where:
             column, value = rule.where
             arguments["row_condition"] = Column(column) == value

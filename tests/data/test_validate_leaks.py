@@ -1,0 +1,82 @@
+"""Pictures, persons and photos in two splits, planted and found."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model.config.data import LeakageConfig
+from model.data.manifest import write_manifest
+from model.errors import DataContractError
+from tests.data.bench import Bench
+from tests.data.layouts import encoded, make_class_folders, make_generic, texture, write
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def _plant(bench: Bench, change: Callable[[int], bytes]) -> None:
+    """20 changed copies of test pictures among 84 training pictures of their own."""
+    source = make_class_folders(bench.root, faces=12)
+    for number in range(20):
+        write(bench.root / f"fer/train/happy/copy{number}.webp", change(700 + number))
+    records = bench.index(source)
+    val = [record for record in records if record.split == "train" and "copy" not in record.image][::7]
+    held = [replace(record, split="val") if record in val else record for record in records]
+    write_manifest(bench.root / "artifacts/manifest.parquet", held)
+
+
+def _suspects(bench: Bench, rule: str) -> list[str]:
+    return sorted(name for name, (found, _) in bench.quarantine().items() if found == rule)
+
+
+COPIES = sorted(f"fer/train/happy/copy{number}.webp" for number in range(20))
+
+
+def test_planted_exact_duplicates_stop_and_are_listed(bench: Bench) -> None:
+    """T04."""
+    _plant(bench, lambda seed: (bench.root / _test_picture(bench, seed)).read_bytes())
+    with pytest.raises(DataContractError, match=r"exact_duplicates: 20 rows: .*the same bytes as fer/publictest"):
+        bench.validate()
+    assert _suspects(bench, "exact_duplicates") == COPIES
+    assert len(bench.quarantine()) == 20
+
+
+def _test_picture(bench: Bench, seed: int) -> Path:
+    return next((bench.root / "fer/publictest").glob(f"*/{seed - 700}.*"))
+
+
+def test_planted_mirrored_and_recompressed_copies_are_set_aside(bench: Bench) -> None:
+    """T04, T06: recall and precision 1 on 20 planted copies; outside the budget by default, a stop if asked."""
+    _plant(bench, lambda seed: encoded(texture(seed, 48)[:, :: -1 if seed % 2 else 1].copy(), ".webp", 60))
+    report = bench.validate()
+    assert _suspects(bench, "near_duplicates") == COPIES
+    assert report.quarantined == 20
+    assert "mirrored fer/publictest" in bench.quarantine()[COPIES[1]][1]
+    with pytest.raises(DataContractError, match="near_duplicates: 20 rows"):
+        bench.validate(leakage=LeakageConfig(exact="stop", near="stop", group="stop"))
+
+
+def test_duplicates_are_found_across_data_sets(bench: Bench) -> None:
+    """T04."""
+    fer, made = make_class_folders(bench.root), make_generic(bench.root)
+    write(bench.root / "fer/train/happy/again.webp", (bench.root / "made/test/003.webp").read_bytes())
+    bench.index(fer, made)
+    with pytest.raises(DataContractError, match=r"fer/train/happy/again\.webp.*the same bytes as made/test/003\.webp"):
+        bench.validate()
+
+
+def test_person_in_two_splits_stops_or_is_set_aside(bench: Bench) -> None:
+    """T05."""
+    source = make_generic(bench.root)
+    path = bench.root / "made/labels.jsonl"
+    path.write_text(path.read_text().replace('"train3"', '"test2"'))
+    bench.index(source)
+    with pytest.raises(DataContractError, match=r"groups_apart: 2 rows: .*group made/test2 is in test too"):
+        bench.validate()
+    report = bench.validate(leakage=LeakageConfig(exact="stop", near="aside", group="aside"))
+    assert sorted(bench.quarantine()) == ["made/train/006.webp", "made/train/007.webp"]
+    assert report.valid == 40
