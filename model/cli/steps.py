@@ -71,7 +71,7 @@ def train(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: As
 def evaluate(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Measure the trained weights: reports/evaluation.json, plots, and one HTML page.
 
-    Example: rmtl evaluate --set evaluate.mirror=true
+    Example: rmtl evaluate --set evaluate.bootstrap=2000
     """
     from model.evaluation.evaluate import evaluate as run_evaluation
 

@@ -8,7 +8,7 @@ from model.config.base import Count, Positive, Section, Share
 
 
 class EvaluateConfig(Section):
-    """`mirror` averages each answer with the mirrored one; `bootstrap` counts the resamples of an interval.
+    """`bootstrap` counts the resamples of an interval.
 
     `interval` is the coverage of intervals, `thresholds` those of failure rate and area, as shares of the normaliser;
     `yaw_bins` (degrees) and `size_bins` (longer side of the box in pixels) are the inner edges of slices;
@@ -22,7 +22,6 @@ class EvaluateConfig(Section):
     thresholds: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)]
     yaw_bins: tuple[Annotated[float, Field(gt=0, lt=90)], ...]
     size_bins: tuple[Positive, ...]
-    mirror: bool
     visible_only: bool
     drawn: Annotated[int, Field(ge=0)]
 

@@ -23,7 +23,10 @@ class ResidualConfig(Section):
 
 
 class NetConfig(Section):
-    """`crop_scale`: side of the square crop over the longer side of the tight box; `width` multiplies channels."""
+    """`crop_scale`: side of the square crop over the longer side of the tight box; `width` multiplies channels.
+
+    With `mirror`, an answer is the mean of those about the crop and about its mirror image.
+    """
 
     size: Literal["nano", "small", "base"]
     input_size: Annotated[int, Field(ge=32, le=512, multiple_of=16)]
@@ -33,6 +36,7 @@ class NetConfig(Section):
     dropout: Share
     tasks: Annotated[tuple[Literal["landmarks", "expression"], ...], Field(min_length=1)]
     aflw_head: bool
+    mirror: bool
     residual: ResidualConfig
 
     @model_validator(mode="after")

@@ -107,9 +107,7 @@ def open_picture(record: FaceRecord, data: Path) -> Pixels:
     return decode_image(content, max_pixels=pixels or 64 * len(content))
 
 
-def answer_faces(
-    net: FaceNet, records: Sequence[FaceRecord], *, data: Path, batch_size: int, mirror: bool
-) -> FaceAnswers:
+def answer_faces(net: FaceNet, records: Sequence[FaceRecord], *, data: Path, batch_size: int) -> FaceAnswers:
     """Answers of `net` on every record, in order.
 
     Raises:
@@ -119,25 +117,25 @@ def answer_faces(
     parts = []
     with tqdm(total=len(records), unit="face", desc="evaluate", disable=None) as bar:
         for batch in _batches(records, batch_size):
-            parts.append(_answer_batch(net, batch, data=data, mirror=mirror))
+            parts.append(_answer_batch(net, batch, data=data))
             bar.update(len(batch))
     return FaceAnswers(
         **{item.name: _joined([getattr(part, item.name) for part in parts]) for item in fields(FaceAnswers)}
     )
 
 
-def answer_both(net: FaceNet, crops_BHWC: Pixels, *, mirror: bool) -> tuple[Answers, Answers | None]:
+def answer_both(net: FaceNet, crops_BHWC: Pixels) -> tuple[Answers, Answers | None]:
     """The answers of `net`, and those before the exchange from the same pass; None where there is no exchange."""
     if net.net.exchange is None:
-        return net.answer(crops_BHWC, mirror=mirror), None
+        return net.answer(crops_BHWC), None
     seen: list[FaceOutput] = []
     hook = net.net.register_forward_hook(lambda _net, _inputs, output: seen.append(output))
     try:
-        final = net.answer(crops_BHWC, mirror=mirror)
+        final = net.answer(crops_BHWC)
     finally:
         hook.remove()
     base = FaceNet(cast(MultiTaskNet, _BaseReplay(seen)), net.meta, net.device)
-    return final, base.answer(crops_BHWC, mirror=mirror)
+    return final, base.answer(crops_BHWC)
 
 
 class _BaseReplay(nn.Module):
@@ -152,11 +150,11 @@ class _BaseReplay(nn.Module):
         return output._replace(landmarks_BK2=output.landmarks_base_BK2, logits_BE=output.logits_base_BE)
 
 
-def _answer_batch(net: FaceNet, records: Sequence[FaceRecord], *, data: Path, mirror: bool) -> FaceAnswers:
+def _answer_batch(net: FaceNet, records: Sequence[FaceRecord], *, data: Path) -> FaceAnswers:
     size, scale = net.meta.net.input_size, net.meta.net.crop_scale
     cut = [crop_face(open_picture(record, data), face_box(record), size=size, crop_scale=scale) for record in records]
     matrices = [matrix for _, matrix in cut]
-    final, base = answer_both(net, np.stack([crop for crop, _ in cut]), mirror=mirror)
+    final, base = answer_both(net, np.stack([crop for crop, _ in cut]))
     part = FaceAnswers(
         landmarks_NK2=_to_picture(final.points_BK2, matrices),
         confidence_NK=final.confidence_BK,

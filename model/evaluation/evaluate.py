@@ -52,7 +52,7 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
             f"{manifest}: no face in split {config.split}; check `index.sources` and `rmtl validate`"
         )
     net = FaceNet.load(weights)
-    answers = answer_faces(net, records, data=data, batch_size=config.batch_size, mirror=config.mirror)
+    answers = answer_faces(net, records, data=data, batch_size=config.batch_size)
     truth = read_truth(records)
     errors = face_errors(answers, truth, config)
     masks = slice_masks(records, truth.landmarks_NK2, truth.box_N4, config)

@@ -65,7 +65,7 @@ def render(findings: Findings, plots: Mapping[str, Plot]) -> str:
         "Data": report.data_digest,
         "Trained on data": meta.data_digest,
         "Network": f"{meta.net.size}, {meta.net.input_size} px, residual {meta.net.residual.kind}",
-        "Mirrored answers": "averaged" if findings.config.mirror else "not used",
+        "Mirrored answers": "averaged" if meta.net.mirror else "not used",
         "Intervals": f"{100 * findings.config.interval:g} %, {findings.config.bootstrap} resamples",
     }
     if "expression" in meta.net.tasks:

@@ -50,10 +50,10 @@ class FaceNet:
         return cls(net, meta, device)
 
     @torch.inference_mode()
-    def answer(self, crops_BHWC: npt.NDArray[np.uint8], *, mirror: bool = False) -> Answers:
+    def answer(self, crops_BHWC: npt.NDArray[np.uint8]) -> Answers:
         """Answer about RGB crops of `net.input_size` pixels, 64 at a time.
 
-        With `mirror`, each answer is the mean of that about the crop and of that about its mirror image, turned back.
+        With `net.mirror`, each answer is the mean of that about the crop and of that about its mirror image, turned back.
 
         Raises:
             CheckpointError: crops of another size or type than the weights read.
@@ -65,13 +65,13 @@ class FaceNet:
                 "crop with `crop_face` at the size that meta.json names"
             )
         starts = range(0, max(len(crops_BHWC), 1), _BATCH)
-        parts = [self._batch(crops_BHWC[start : start + _BATCH], mirror) for start in starts]
+        parts = [self._batch(crops_BHWC[start : start + _BATCH]) for start in starts]
         return Answers(*(_join(fields) for fields in zip(*parts, strict=True)))
 
-    def _batch(self, crops_BHWC: npt.NDArray[np.uint8], mirror: bool) -> tuple[Tensor | None, ...]:
+    def _batch(self, crops_BHWC: npt.NDArray[np.uint8]) -> tuple[Tensor | None, ...]:
         image = torch.from_numpy(np.ascontiguousarray(crops_BHWC)).to(self.device).permute(0, 3, 1, 2)
         straight = self._fields(self.net(image))
-        if not mirror:
+        if not self.meta.net.mirror:
             return straight
         points, sure, shares, points19 = self._fields(self.net(image.flip(-1)))
         turned = (_turn(points, FLIP_68), _reorder(sure, FLIP_68), shares, _turn(points19, FLIP_19))

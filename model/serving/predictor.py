@@ -46,7 +46,6 @@ class Predictor:
             )
         self.model_version = version or meta.weights_digest[:12]
         self.data_digest = meta.data_digest
-        self._mirror = False
         self._max_pixels = max_pixels
 
     def predict(self, content: bytes, boxes: Sequence[Box] | None = None) -> dict[str, Any]:
@@ -100,7 +99,7 @@ class Predictor:
             return []
         net = self._net.meta.net
         cuts = [crop_face(image_HWC, box, size=net.input_size, crop_scale=net.crop_scale) for box in boxes]
-        answers = self._net.answer(np.stack([crop for crop, _ in cuts]), mirror=self._mirror)
+        answers = self._net.answer(np.stack([crop for crop, _ in cuts]))
         matrices = [matrix for _, matrix in cuts]
         return [_face(box, answers, row, matrix) for row, (box, matrix) in enumerate(zip(boxes, matrices, strict=True))]
 

@@ -35,7 +35,7 @@ def test_a_face_without_a_box_is_its_whole_picture(bench):
 def test_an_answer_is_that_of_the_net_about_the_one_crop_of_the_face(bench):
     """T31: decoded, cut and answered by the functions that the predictor calls, one face at a time."""
     net = FaceNet.load(bench.weights)
-    answers = answer_faces(net, bench.records[:7], data=bench.data, batch_size=3, mirror=False)
+    answers = answer_faces(net, bench.records[:7], data=bench.data, batch_size=3)
     for place, record in enumerate(bench.records[:7]):
         picture = decode_image((bench.data / record.image).read_bytes(), max_pixels=10**6)
         crop, matrix = crop_face(
@@ -50,7 +50,7 @@ def test_an_answer_is_that_of_the_net_about_the_one_crop_of_the_face(bench):
 def test_hard_sharing_has_no_base_answer_of_its_own(bench, random_weights, tmp_path):
     random_weights(tmp_path, **{"residual.kind": "none"})
     net = FaceNet.load(tmp_path)
-    answers = answer_faces(net, bench.records[:2], data=bench.data, batch_size=2, mirror=False)
+    answers = answer_faces(net, bench.records[:2], data=bench.data, batch_size=2)
     assert answers.base_landmarks_NK2 is None
 
 
@@ -59,9 +59,9 @@ def test_base_answers_leave_out_what_the_exchange_adds(bench):
     for name, tensor in net.net.named_parameters():
         if name.startswith("exchange."):
             tensor.data.normal_(0, 0.05)
-    answers = answer_faces(net, bench.records[:3], data=bench.data, batch_size=3, mirror=False)
+    answers = answer_faces(net, bench.records[:3], data=bench.data, batch_size=3)
     fresh = FaceNet.load(bench.weights)
-    untouched = answer_faces(fresh, bench.records[:3], data=bench.data, batch_size=3, mirror=False)
+    untouched = answer_faces(fresh, bench.records[:3], data=bench.data, batch_size=3)
     np.testing.assert_allclose(answers.base_landmarks_NK2, untouched.landmarks_NK2)
     assert np.abs(answers.landmarks_NK2 - answers.base_landmarks_NK2).max() > 1e-3
     assert np.abs(answers.probabilities_NE - answers.base_probabilities_NE).max() > 1e-5
@@ -73,5 +73,5 @@ def test_a_picture_larger_than_the_manifest_says_is_not_decoded(bench):
 
 
 def test_no_face_has_no_answer(bench):
-    answers = answer_faces(FaceNet.load(bench.weights), [], data=bench.data, batch_size=3, mirror=False)
+    answers = answer_faces(FaceNet.load(bench.weights), [], data=bench.data, batch_size=3)
     assert answers.landmarks_NK2 is None

@@ -26,9 +26,13 @@ def net(build: Build) -> MultiTaskNet:
     return net
 
 
-def _meta(config: Config, net: MultiTaskNet, mean_shape: Tensor, temperature: float = 1.0) -> Meta:
+def _meta(
+    config: Config, net: MultiTaskNet, mean_shape: Tensor, temperature: float = 1.0, *, mirror: bool = False
+) -> Meta:
     shape = tuple((x, y) for x, y in mean_shape.tolist())
-    settings = config.model_copy(update={"train": config.train.model_copy(update={"net": net.config})})
+    settings = config.model_copy(
+        update={"train": config.train.model_copy(update={"net": net.config.model_copy(update={"mirror": mirror})})}
+    )
     return describe(settings.run, mean_shape=shape, data_digest="d", restricted=False, temperature=temperature)
 
 
@@ -55,16 +59,19 @@ def test_saved_weights_answer_as_the_network_did(
     assert answers.probabilities_BE.dtype == np.float64
 
 
-def test_mirroring_the_crop_mirrors_the_averaged_answer(folder: Path, crops: np.ndarray) -> None:
-    face_net = FaceNet.load(folder)
-    straight = face_net.answer(crops, mirror=True)
-    turned = face_net.answer(np.ascontiguousarray(crops[:, :, ::-1]), mirror=True)
+def test_mirroring_the_crop_mirrors_the_averaged_answer(
+    config: Config, net: MultiTaskNet, mean_shape: Tensor, crops: np.ndarray
+) -> None:
+    face_net = FaceNet(net, _meta(config, net, mean_shape, mirror=True))
+    straight = face_net.answer(crops)
+    turned = face_net.answer(np.ascontiguousarray(crops[:, :, ::-1]))
     for points, partner in (("points_BK2", FLIP_68), ("points19_BM2", FLIP_19)):
         back = getattr(turned, points)[:, partner] * [-1, 1] + [1, 0]
         np.testing.assert_allclose(getattr(straight, points), back, atol=1e-6)
     np.testing.assert_allclose(straight.confidence_BK, turned.confidence_BK[:, FLIP_68], atol=1e-6)
     np.testing.assert_allclose(straight.probabilities_BE, turned.probabilities_BE, atol=1e-6)
-    assert not np.allclose(straight.points_BK2, face_net.answer(crops).points_BK2, atol=1e-6)
+    alone = FaceNet(net, _meta(config, net, mean_shape)).answer(crops)
+    assert not np.allclose(straight.points_BK2, alone.points_BK2, atol=1e-6)
 
 
 def test_a_higher_temperature_flattens_the_classes(
@@ -87,7 +94,7 @@ def test_any_number_of_crops_is_answered_in_order(folder: Path, crops: np.ndarra
 
 def test_a_missing_task_is_none(build: Build, config: Config, mean_shape: Tensor, crops: np.ndarray) -> None:
     net = build(tasks=("expression",), residual={"kind": "none"})
-    answers = FaceNet(net, _meta(config, net, mean_shape)).answer(crops, mirror=True)
+    answers = FaceNet(net, _meta(config, net, mean_shape, mirror=True)).answer(crops)
     assert answers.points_BK2 is None and answers.confidence_BK is None and answers.points19_BM2 is None
     assert answers.probabilities_BE.shape == (3, 7)
 
