@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.sample.headmesh import HeadMesh
-from benchmarks.sample.identity import Identity
+from benchmarks.sample.identity import SIDEWAYS, Identity
 from benchmarks.sample.schema import EXPRESSIONS, Floats
 
 # Action (without side) -> mean strength at full intensity; a variant is drawn with equal chance.
@@ -65,11 +65,11 @@ _REACH = {
     "browDown": 1.2,
     "browInnerUp": 1.4,
     "eyeWide": 1.5,
-    "mouthFrown": 1.3,
-    "mouthSmile": 1.15,
+    "mouthFrown": 1.4,
+    "mouthSmile": 1.2,
     "mouthStretch": 1.3,
-    "mouthUpperUp": 1.3,
-    "noseSneer": 1.4,
+    "mouthUpperUp": 1.4,
+    "noseSneer": 1.6,
 }
 _SIDES = ("Left", "Right")
 _LIMIT = {"jawOpen": 0.75, "mouthSmile": 1.0, "tongueOut": 0.7, "eyeBlink": 0.85}
@@ -79,14 +79,14 @@ _LIMIT = {"jawOpen": 0.75, "mouthSmile": 1.0, "tongueOut": 0.7, "eyeBlink": 0.85
 class Difficulty:
     """How hard the classes are to tell apart; the committed values were tuned with `benchmarks.sample.probe`."""
 
-    strength_alpha: float = 4.0
-    strength_beta: float = 1.2
-    blend_share: float = 0.16
+    strength_alpha: float = 5.0
+    strength_beta: float = 1.0
+    blend_share: float = 0.14
     blend_weight: float = 0.4
-    speech_share: float = 0.16
+    speech_share: float = 0.14
     stray_share: float = 0.08
-    stray_strength: float = 0.25
-    dropout: float = 0.06
+    stray_strength: float = 0.22
+    dropout: float = 0.05
     spread: float = 0.2
 
 
@@ -148,9 +148,11 @@ def _asymmetry(rng: np.random.Generator, labels: list[str]) -> Floats:
 
 
 def _may_stray(labels: list[str]) -> Floats:
-    """Actions that would spoil any picture alone do not occur by chance."""
+    """Share (A,) of the stray strength: none for actions that alone would spoil a picture, less for crooked ones."""
     barred = ("tongueOut", "mouthClose", "eyeBlink", "cheekPuff")
-    return np.asarray([0.0 if _base(label) in barred or label.startswith("eyeLook") else 1.0 for label in labels])
+    stays = [_base(label) in barred or label.startswith("eyeLook") for label in labels]
+    crooked = [label in SIDEWAYS for label in labels]
+    return np.where(stays, 0.0, np.where(crooked, 0.4, 1.0))
 
 
 def _draw_gaze(rng: np.random.Generator, labels: list[str], strengths: Floats) -> None:

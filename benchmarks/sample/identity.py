@@ -37,6 +37,7 @@ _IRIS = {
 }
 
 
+SIDEWAYS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 _SKEWING = ("nose-trans-out", "mouth-trans-out", "neck-trans-out", "head-trans-out", "neck-trans-forward")
 
 
@@ -107,7 +108,8 @@ def draw_identity(rng: np.random.Generator, head: HeadMesh) -> Identity:
     rest = rest - (rest[head.landmarks].mean(axis=0) - head.template[head.landmarks].mean(axis=0))
     tone = float(np.clip(origin @ [0.82, 0.34, 0.22] + rng.normal(0, 0.13), 0, 1))
     actions = len(head.action_labels)
-    habit = np.abs(rng.normal(0, 0.07, actions)) * (rng.random(actions) < 0.3)
+    habit = np.abs(rng.normal(0, 0.06, actions)) * (rng.random(actions) < 0.25)
+    habit[[name in SIDEWAYS for name in head.action_labels]] *= 0.3
     return Identity(
         rest=rest.astype(np.float32),
         look=_draw_look(rng, age, gender, tone),
@@ -130,7 +132,7 @@ def _local_offsets(rng: np.random.Generator, head: HeadMesh) -> Floats:
     drawn: dict[str, float] = {}
     weights = np.zeros(len(head.local_labels))
     for i, label in enumerate(head.local_labels):
-        spread = 0.08 if label in _SKEWING else 0.24
+        spread = 0.06 if label in _SKEWING else 0.22
         shared = drawn.setdefault(label.removeprefix("l-").removeprefix("r-"), float(rng.normal(0, spread)))
         weights[i] = np.clip(shared + rng.normal(0, 0.05), -0.85, 0.85)
     return _combine(np.maximum(weights, 0), head.local_up) + _combine(np.maximum(-weights, 0), head.local_down)
@@ -138,7 +140,7 @@ def _local_offsets(rng: np.random.Generator, head: HeadMesh) -> Floats:
 
 def _resting_brows(rng: np.random.Generator, head: HeadMesh) -> Floats:
     """Relaxed brows: the template's slope inwards and read as anger."""
-    inner, outer, down = rng.normal([0.45, -0.45, -0.2], [0.18, 0.18, 0.12])
+    inner, outer, down = rng.normal([0.6, -0.5, -0.35], [0.15, 0.15, 0.1])
     wanted = {"browInnerUp": inner, "browOuterUp": outer, "browDown": down}
     weights = np.asarray([wanted.get(n.removesuffix("Left").removesuffix("Right"), 0.0) for n in head.action_labels])
     return _combine(weights, head.actions)

@@ -44,12 +44,12 @@ float stroke(vec2 p, vec2 a, vec2 b, float width) {
 }
 
 float lit(vec3 n) {
-    if (dot(n, key_direction) < 0.0) return 1.0;
+    float bias = mix(0.045, 0.012, smoothstep(-0.1, 0.15, dot(n, key_direction)));
     vec3 q = light_place.xyz / light_place.w * 0.5 + 0.5;
     float sum = 0.0;
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++)
-            sum += step(q.z - 0.012, texture(shadow, q.xy + (vec2(i, j) - 1.0) * 0.004).r);
+            sum += step(q.z - bias, texture(shadow, q.xy + (vec2(i, j) - 1.0) * 0.004).r);
     return sum / 9.0;
 }
 
