@@ -125,6 +125,7 @@ def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: T
     if found is not None:
         _restore(learner, *found)
         logger.info("%s: going on in epoch %d after step %d", out, learner.progress.epoch, learner.progress.step)
+    _check_common_folder(learner, out)
     spool.restart(learner.number, learner.progress.epoch)
     return session
 
@@ -147,6 +148,13 @@ def _learner(run: TrainRun, shape_K2: Points, steps_per_epoch: int, team: Team) 
         steps_per_epoch=steps_per_epoch,
         seen_E=torch.ones(len(EXPRESSIONS), dtype=torch.float64, device=team.device),
     )
+
+
+def _check_common_folder(learner: Learner, out: Path) -> None:
+    """Processes that start at different steps would wait for one another for good."""
+    own = torch.tensor([[learner.number]], device=learner.team.device)
+    if len(set(learner.team.gather_rows(own).flatten().tolist())) > 1:
+        raise CheckpointError(f"{out}: not all processes find the same checkpoint there; give a folder that all share")
 
 
 def _restore(learner: Learner, progress: Progress, tensors: dict[str, Tensor]) -> None:
