@@ -7,12 +7,17 @@ Picture coordinates are 0-based pixels of the upright picture: (0, 0) is the cen
 Crop units run from 0 (left or upper edge of the crop) to 1 (right or lower edge).
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from torch import Tensor
+
+if TYPE_CHECKING:
+    # Commands that need no network start without torch.
+    from torch import Tensor
 
 LANDMARKS = 68
 LANDMARKS_19 = 19
@@ -22,9 +27,9 @@ SPLITS = ("train", "val", "test")
 NO_LABEL = -1
 
 INTENDED_USE = (
-    "Research on landmarks and apparent expressions in pictures. An apparent expression is what a face looks like to an "
-    "onlooker, not what the person feels. Not for emotion inference at work or in education, nor for decisions about "
-    "people."
+    "Research on landmarks and apparent expressions in pictures. An apparent expression is what a face looks like to "
+    "an onlooker, not what the person feels. Not for emotion inference at work or in education, nor for decisions "
+    "about people."
 )
 
 Split = Literal["train", "val", "test"]

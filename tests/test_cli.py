@@ -2,11 +2,14 @@
 
 import json
 import re
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from model.cli import main
 
 COMMANDS = (
     "index",
@@ -32,9 +35,30 @@ COMMANDS = (
 )
 
 
-def rmtl(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from model.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+class Result(NamedTuple):
+    """What a command left."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def rmtl(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command in this process, as the console script does."""
+
+    def run(*arguments: str, cwd: Path) -> Result:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["rmtl", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Result(end.value.code or 0, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -45,37 +69,37 @@ def workspace(tmp_path: Path, root: Path) -> Path:
     return tmp_path
 
 
-def test_help_lists_every_command(root: Path) -> None:
+def test_help_lists_every_command(rmtl: Command, root: Path) -> None:
     text = rmtl("--help", cwd=root).stdout
     assert [name for name in COMMANDS if not re.search(rf"\b{name}\b", text)] == []
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("pipeline", "data")])
-def test_each_command_has_help_with_an_example(command: str, root: Path) -> None:
+def test_each_command_has_help_with_an_example(rmtl: Command, command: str, root: Path) -> None:
     result = rmtl(command, "--help", cwd=root)
     assert result.returncode == 0
     assert f"Example: rmtl {command}" in " ".join(result.stdout.split())
 
 
-def test_wrong_parameters_end_with_exit_code_2(workspace: Path) -> None:
+def test_wrong_parameters_end_with_exit_code_2(rmtl: Command, workspace: Path) -> None:
     result = rmtl("index", "--set", "train.lr=-1", "--set", "seed=x", cwd=workspace)
     assert result.returncode == 2
     assert "train.lr" in result.stderr
     assert "seed" in result.stderr
 
 
-def test_an_unknown_option_ends_with_exit_code_2(workspace: Path) -> None:
+def test_an_unknown_option_ends_with_exit_code_2(rmtl: Command, workspace: Path) -> None:
     assert rmtl("index", "--nonsense", cwd=workspace).returncode == 2
 
 
-def test_missing_data_ends_with_exit_code_3_or_1_and_a_hint(workspace: Path) -> None:
+def test_missing_data_ends_with_exit_code_3_or_1_and_a_hint(rmtl: Command, workspace: Path) -> None:
     result = rmtl("index", cwd=workspace)
     assert result.returncode == 3
     assert "data/sample" in result.stderr
     assert not (workspace / "artifacts").exists()
 
 
-def test_a_recipe_changes_values_and_keeps_comments(workspace: Path) -> None:
+def test_a_recipe_changes_values_and_keeps_comments(rmtl: Command, workspace: Path) -> None:
     before = (workspace / "params.yaml").read_text()
     result = rmtl("recipe", "row-hard-sharing", cwd=workspace)
     assert result.returncode == 0, result.stderr
@@ -85,40 +109,42 @@ def test_a_recipe_changes_values_and_keeps_comments(workspace: Path) -> None:
     assert "kind: cross" not in after
 
 
-def test_an_unknown_recipe_lists_those_that_exist(workspace: Path) -> None:
+def test_an_unknown_recipe_lists_those_that_exist(rmtl: Command, workspace: Path) -> None:
     result = rmtl("recipe", "nonsense", cwd=workspace)
     assert result.returncode == 2
     assert "real-cpu" in result.stderr
 
 
-def test_predict_without_weights_says_how_to_get_some(workspace: Path) -> None:
+def test_predict_without_weights_says_how_to_get_some(rmtl: Command, workspace: Path) -> None:
     result = rmtl("predict", "photo.jpg", cwd=workspace)
     assert result.returncode == 1
     assert "dvc pull weights" in result.stderr
 
 
-def test_a_malformed_case_is_named_by_line(workspace: Path) -> None:
+def test_a_malformed_case_is_named_by_line(rmtl: Command, workspace: Path) -> None:
     (workspace / "cases.jsonl").write_text('{"image": "a.png", "box": null}\n{"box": null}\n')
     result = rmtl("predict", "--cases", "cases.jsonl", cwd=workspace)
     assert result.returncode == 2
     assert "cases.jsonl:2" in result.stderr
 
 
-def test_doctor_prints_a_line_each(root: Path) -> None:
+def test_doctor_prints_a_line_each(rmtl: Command, root: Path) -> None:
     result = rmtl("doctor", "--json", cwd=root)
     findings = {item["name"]: item["status"] for item in json.loads(result.stdout)}
     assert {"python", "java", "disk", "mlflow", "s3", "torch"} <= set(findings)
     assert result.returncode == 0
 
 
-def test_doctor_reports_a_dead_service_with_exit_code_5(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_dead_service_with_exit_code_5(
+    rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     result = rmtl("doctor", cwd=root)
     assert result.returncode == 5
     assert "away  mlflow" in result.stdout
 
 
-def test_restricted_data_never_enters_the_bundled_store(workspace: Path) -> None:
+def test_restricted_data_never_enters_the_bundled_store(rmtl: Command, workspace: Path) -> None:
     assert rmtl("recipe", "real-cpu", cwd=workspace).returncode == 0
     result = rmtl("data", "push", "--remote", "bundled", cwd=workspace)
     assert result.returncode == 2

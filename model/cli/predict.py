@@ -15,7 +15,6 @@ from model.cli import workspace
 from model.cli.app import app
 from model.errors import CheckpointError, ConfigError, DataContractError
 from model.storage import atomic_path, read_bytes
-from model.weights import META_FILE
 
 if TYPE_CHECKING:
     from model.serving.cases import Answerer
@@ -110,6 +109,8 @@ def resolve_weights(address: str, scratch: Path) -> Path:
 
 
 def _default_weights() -> str:
+    from model.weights import META_FILE
+
     for folder in (workspace.PUBLISHED_WEIGHTS, workspace.TRAIN):
         if (folder / META_FILE).is_file():
             return str(folder)

@@ -53,7 +53,7 @@ class FaceNet:
     def answer(self, crops_BHWC: npt.NDArray[np.uint8]) -> Answers:
         """Answer about RGB crops of `net.input_size` pixels, 64 at a time.
 
-        With `net.mirror`, each answer is the mean of that about the crop and of that about its mirror image, turned back.
+        With `net.mirror`, each answer is the mean of those about the crop and about its mirror image, turned back.
 
         Raises:
             CheckpointError: crops of another size or type than the weights read.
