@@ -14,13 +14,13 @@ _QUALITIES = (92, 85, 78, 70, 62, 54, 46, 38, 30, 24, 18)
 
 def develop(rng: np.random.Generator, picture: Floats, *, rough: bool, grey: bool) -> Picture:
     """Camera faults on an RGB picture in 0..1; `rough` asks for those of a small, poor camera."""
-    blur = rng.gamma(2.0, 0.22 if rough else 0.14)
+    blur = rng.gamma(2.0, 0.16 if rough else 0.12)
     picture = cv2.GaussianBlur(picture, (0, 0), max(0.05, float(blur)))
-    if rng.random() < (0.12 if rough else 0.05):
+    if rng.random() < (0.06 if rough else 0.03):
         picture = _motion(rng, picture)
     gain = np.exp(np.clip(rng.normal(0, 0.13), -0.35, 0.3)) * (1 + rng.normal(0, 0.03, 3))
     picture = np.clip(picture, 0, 1) ** float(np.exp(rng.normal(0, 0.12))) * gain
-    noise = rng.gamma(2.0, 0.013 if rough else 0.004)
+    noise = rng.gamma(2.0, 0.010 if rough else 0.004)
     picture = picture + rng.normal(0, 1, picture.shape) * noise * np.sqrt(np.clip(picture, 0.05, 1))
     if grey:
         picture = np.repeat(picture @ np.asarray([[0.299], [0.587], [0.114]]), 3, axis=2)

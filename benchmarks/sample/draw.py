@@ -102,7 +102,7 @@ def _folds(sitting: Sitting, head: HeadMesh) -> tuple[float, float, float, float
         return float(sum(sitting.actions[head.action_labels.index(s)] / 2 for s in sides if s in head.action_labels))
 
     age = sitting.subject.look.wrinkles
-    depth = 0.35 + 0.65 * age
+    depth = 0.6 + 0.4 * age
     mouth = 0.7 * strength("mouthSmile", "noseSneer") + 0.4 * strength("mouthUpperUp")
     return (
         min(1.0, depth * strength("browOuterUp", "browInnerUp") * 0.7 + 0.2 * age),

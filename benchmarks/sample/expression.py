@@ -79,7 +79,7 @@ _LIMIT = {"jawOpen": 0.75, "mouthSmile": 1.0, "tongueOut": 0.7, "eyeBlink": 0.85
 class Difficulty:
     """How hard the classes are to tell apart; the committed values were tuned with `benchmarks.sample.probe`."""
 
-    strength_alpha: float = 5.0
+    strength_alpha: float = 6.0
     strength_beta: float = 1.0
     blend_share: float = 0.14
     blend_weight: float = 0.4

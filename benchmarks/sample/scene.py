@@ -9,9 +9,9 @@ from benchmarks.sample.light import Light, draw_light
 from benchmarks.sample.schema import Floats, Pose
 
 _OCCLUDERS = ("none", "glasses", "sunglasses", "hand", "mask", "bar")
-_OCCLUDER_SHARES = (0.76, 0.11, 0.02, 0.06, 0.02, 0.03)
+_OCCLUDER_SHARES = (0.84, 0.09, 0.01, 0.03, 0.01, 0.02)
 _POSE_LIMITS = Pose(45.0, 25.0, 25.0)
-_POSE_SPREAD = Pose(19.0, 9.0, 9.0)
+_POSE_SPREAD = Pose(14.0, 6.0, 6.0)
 
 
 @dataclass(frozen=True)
