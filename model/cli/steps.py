@@ -1,8 +1,11 @@
 """The steps that DVC runs, one command each."""
 
+import pandas as pd
+import typer
+
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Overrides, Params, app, read_config, show
-from model.schema import to_json
+from model.schema import ValidationReport, to_json
 
 
 @app.command()
@@ -34,7 +37,10 @@ def validate(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json:
         artifacts=workspace.ARTIFACTS,
         reports=workspace.REPORTS,
     )
-    show(to_json(report), as_json=as_json)
+    if as_json:
+        show(to_json(report), as_json=True)
+    else:
+        _print_validation(report)
 
 
 @app.command()
@@ -47,7 +53,7 @@ def shard(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: As
 
     config = read_config(params, overrides)
     written = write_shards(config.shard, manifest=workspace.VALID_MANIFEST, data=workspace.DATA, out=workspace.SHARDS)
-    show(written, as_json=as_json)
+    show(written if as_json else {**written["faces"], "data_digest": written["data_digest"]}, as_json=as_json)
 
 
 @app.command()
@@ -114,3 +120,21 @@ def package(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: 
     config = read_config(params, overrides)
     archive = build_archive(config.package, weights=workspace.TRAIN, out=workspace.ARTIFACTS)
     show({"archive": archive, "bytes": archive.stat().st_size}, as_json=as_json)
+
+
+def _print_validation(report: ValidationReport) -> None:
+    """Faces by source and split, then what each rule that found something did."""
+    rows = [
+        (source, split, counts["faces"], counts["points"], counts["points19"], sum(counts["expression"].values()))
+        for source, splits in report.counts["valid"].items()
+        for split, counts in splits.items()
+    ]
+    columns = ["source", "split", "faces", "68 points", "19 points", "expression"]
+    typer.echo(pd.DataFrame(rows, columns=columns).to_string(index=False))
+    typer.echo(f"\n{report.valid} of {report.rows} rows are sound, {report.quarantined} in {workspace.QUARANTINE}")
+    for rule in report.rules:
+        if rule["failed"]:
+            typer.echo(f"  {rule['rule']} ({rule['kind']}): {rule['failed']}, first {', '.join(rule['first'])}")
+    for warning in report.warnings:
+        typer.echo(f"  warning: {warning}")
+    typer.echo(f"rules: {workspace.REPORTS / 'data_docs' / 'index.html'}   data digest: {report.data_digest}")

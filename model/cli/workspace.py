@@ -8,6 +8,7 @@ REPORTS = Path("reports")
 
 MANIFEST = ARTIFACTS / "manifest.parquet"
 VALID_MANIFEST = ARTIFACTS / "manifest.valid.parquet"
+QUARANTINE = ARTIFACTS / "quarantine.csv"
 SHARDS = ARTIFACTS / "shards"
 TRAIN = ARTIFACTS / "train"
 PREDICTIONS = ARTIFACTS / "predictions.parquet"
