@@ -19,7 +19,7 @@ def training_arguments(config: Config, *, data_version: str, remote: str) -> dic
         "data_version": data_version,
         "remote": remote,
         "seed": config.seed,
-        **{name: tree[name] for name in SECTIONS},
+        **{name: _without_nulls(tree[name]) for name in SECTIONS},
         "who": getpass.getuser(),
     }
 
@@ -35,3 +35,10 @@ def data_version(pointer: Path) -> str:
         return str(output["md5"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{pointer}: not a DVC pointer: {error}; run `dvc add data`") from error
+
+
+def _without_nulls(value: Any) -> Any:
+    """A pipeline's parameter cannot hold null; `parse_section` puts it back."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value

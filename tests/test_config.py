@@ -1,5 +1,6 @@
 """params.yaml: complete, closed, and reported with dotted names."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import Config, dump_config, flatten, load_config, override, parse_config
+from model.config import Config, dump_config, flatten, load_config, override, parse_config, parse_section
 from model.errors import ConfigError
+from pipelines.arguments import _without_nulls
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
 TREE = yaml.safe_load(PARAMS.read_text())
@@ -74,3 +76,11 @@ def test_override_leaves_the_original_alone() -> None:
 @pytest.mark.parametrize("path", sorted((PARAMS.parent / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_each_recipe_fits_params(path: Path) -> None:
     load_config(PARAMS, yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize("name", ["index", "validate", "shard", "train", "evaluate", "register", "package"])
+def test_a_section_survives_the_way_through_a_pipeline(name: str) -> None:
+    tree = override(TREE, {"register.gate.max_nme": None})
+    carried = json.loads(json.dumps(_without_nulls(tree[name])), parse_int=float)
+    section = {field.removesuffix("_"): item for field, item in Config.model_fields.items()}[name].annotation
+    assert parse_section(section, carried, name=name) == section.model_validate(tree[name])

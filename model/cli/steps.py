@@ -134,7 +134,8 @@ def _print_validation(report: ValidationReport) -> None:
     typer.echo(f"\n{report.valid} of {report.rows} rows are sound, {report.quarantined} in {workspace.QUARANTINE}")
     for rule in report.rules:
         if rule["failed"]:
-            typer.echo(f"  {rule['rule']} ({rule['kind']}): {rule['failed']}, first {', '.join(rule['first'])}")
+            example = "".join(f", first {item['image']}: {item['reason']}" for item in rule["first"][:1])
+            typer.echo(f"  {rule['rule']} ({rule['kind']}): {rule['failed']}{example}")
     for warning in report.warnings:
         typer.echo(f"  warning: {warning}")
     typer.echo(f"rules: {workspace.REPORTS / 'data_docs' / 'index.html'}   data digest: {report.data_digest}")

@@ -5,10 +5,10 @@ Section name = pydantic class = DVC `params:` entry = pipeline parameter = MLflo
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from model.config.base import Section
 from model.config.data import IndexConfig, ShardConfig, Source, ValidateConfig
@@ -110,13 +110,13 @@ def parse_config(tree: Mapping[str, Any], *, origin: str) -> Config:
 
 
 def parse_section(section: type[SectionT], values: Mapping[str, Any], *, name: str) -> SectionT:
-    """One section alone, as a pipeline's parameter carries it.
+    """One section alone, as a pipeline's parameter carries it: that cannot hold null, so an absent key may mean it.
 
     Raises:
         ConfigError: every problem with its dotted name, one a line.
     """
     try:
-        return section.model_validate(values)
+        return section.model_validate(_with_nulls(section, values))
     except ValidationError as error:
         raise ConfigError(_report(error, origin=name, prefix=f"{name}.")) from error
 
@@ -156,6 +156,17 @@ def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
+
+
+def _with_nulls(section: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(values)
+    for name, field in section.model_fields.items():
+        kinds = get_args(field.annotation) or (field.annotation,)
+        if type(None) in kinds:
+            result.setdefault(name, None)
+        elif isinstance(kinds[0], type) and issubclass(kinds[0], Section) and isinstance(result.get(name), Mapping):
+            result[name] = _with_nulls(kinds[0], result[name])
+    return result
 
 
 def _copy(value: Any) -> Any:
