@@ -1,6 +1,7 @@
-"""Fixtures shared by all tests: the committed configuration, and small sets of weights."""
+"""Fixtures shared by all tests: the committed configuration, and the command line in this process."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from model.config import Config, load_config
+from tests.command import Command, Result
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,3 +32,27 @@ def root() -> Path:
 def config() -> Config:
     """params.yaml as committed."""
     return load_config(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def rmtl(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command in this process, as the console script does."""
+    from model.cli import main
+
+    def run(*arguments: str, cwd: Path) -> Result:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["rmtl", *arguments])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Result(end.value.code or 0, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, root: Path) -> Path:
+    """An empty folder with the committed params.yaml and recipes."""
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    (tmp_path / "recipes").symlink_to(root / "recipes")
+    return tmp_path

@@ -2,14 +2,11 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from model.cli import main
+from tests.command import Command
 
 COMMANDS = (
     "index",
@@ -33,40 +30,6 @@ COMMANDS = (
     "plot",
     "doctor",
 )
-
-
-class Result(NamedTuple):
-    """What a command left."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def rmtl(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
-    """Runs the command in this process, as the console script does."""
-
-    def run(*arguments: str, cwd: Path) -> Result:
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "argv", ["rmtl", *arguments])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as end:
-            main()
-        return Result(end.value.code or 0, *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, root: Path) -> Path:
-    """An empty folder with the committed params.yaml and recipes."""
-    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
-    (tmp_path / "recipes").symlink_to(root / "recipes")
-    return tmp_path
 
 
 def test_help_lists_every_command(rmtl: Command, root: Path) -> None:
