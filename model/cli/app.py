@@ -33,13 +33,21 @@ def main() -> None:
     """Run `rmtl`; the exit code tells the kind of failure (see `model.errors`)."""
     from model.cli import data, doctor, pipeline, plot, predict, recipe, registry, search, serve, steps  # noqa: F401
 
-    logging.basicConfig(level=os.environ.get("RMTL_LOG_LEVEL", "WARNING"), format="%(levelname)s %(name)s: %(message)s")
     try:
+        logging.basicConfig(level=_log_level(), format="%(levelname)s %(name)s: %(message)s")
         app()
     except FaceError as error:
         sys.exit(_report(error))
     except OSError as error:
         sys.exit(_report(StorageError(f"{error.filename or 'input or output'}: {error.strerror or error}")))
+
+
+def _log_level() -> str:
+    level = os.environ.get("RMTL_LOG_LEVEL", "WARNING")
+    known = logging.getLevelNamesMapping()
+    if level.upper() not in known:
+        raise ConfigError(f"RMTL_LOG_LEVEL={level}: need one of {', '.join(known)}")
+    return level.upper()
 
 
 def _report(error: FaceError) -> int:
@@ -66,4 +74,7 @@ def _pair(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text}: need NAME=VALUE, as `train.lr=0.001`")
-    return name, yaml.safe_load(value)
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not readable as YAML: {error}") from error

@@ -68,10 +68,14 @@ def _java() -> Iterator[Finding]:
 
 
 def _ports() -> Iterator[Finding]:
+    from model.serving.torchserve import is_port
+
     for name, variable in PORTS.items():
         port = os.environ.get(variable)
         if port is None:
             yield Finding(f"port {name}", "ok", f"a free one is taken; set {variable} to fix it")
+        elif not is_port(port):
+            yield Finding(f"port {name}", "note", f"{variable}={port} is no port number from 1 to 65535")
         elif _listens("127.0.0.1", int(port)):
             yield Finding(f"port {name}", "note", f"{port} is in use; stop its owner or change {variable}")
         else:

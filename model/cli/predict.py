@@ -56,8 +56,12 @@ def _from_arguments(images: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def _from_file(path: Path) -> list[dict[str, Any]]:
+    try:
+        lines = path.read_text().splitlines()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not a text file of JSON lines: {error}") from error
     cases = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:

@@ -90,7 +90,7 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Confi
         tree = yaml.safe_load(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; run from the folder that holds params.yaml") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected sections such as `train:`, found {type(tree).__name__}")

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import model
 from model.config import PackageConfig
 from model.errors import CheckpointError
+from model.net.inference import FaceNet
 from model.storage import atomic_path
 from model.weights import META_FILE, WEIGHTS_FILE, load_weights
 
@@ -62,7 +63,7 @@ def package(config: PackageConfig, *, weights: Path, out: Path, version: str | N
         StorageError: the archive cannot be written.
     """
     target = out / f"{config.name}.mar"
-    _, meta = load_weights(weights)
+    meta = FaceNet.load(weights).meta
     about = Package(
         package_version=model.__version__,
         model_version=version or meta.weights_digest[:12],
@@ -100,8 +101,11 @@ def unpack(mar: Path, into: Path) -> Path:
                         _extract(archive, entry, folder / entry.filename, mar)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise CheckpointError(f"{mar}: cannot be opened as an archive: {error}; make it with `rmtl package`") from error
-    read_package(into)
-    load_weights(into)
+    try:
+        read_package(into)
+        load_weights(into)
+    except CheckpointError as error:
+        raise CheckpointError(f"{mar}: {error}") from error
     return into
 
 

@@ -24,7 +24,7 @@ from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.router import SETTINGS_FILE, TOKEN_FILE, UPSTREAM_KEY_FILE, RouterSettings
-from model.serving.torchserve import LOCALHOST, check_port, find_java, free_ports
+from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java, free_ports
 from model.storage import atomic_path, read_json, write_json
 
 __all__ = ["find_java", "start", "status", "stop"]
@@ -55,13 +55,14 @@ def start(
             where they are not given.
 
     Raises:
+        ConfigError: RMTL_PORT is no port number.
         CheckpointError: the archive is unsafe or unusable.
         ServiceError: a port in use, an endpoint running in this folder, no readiness in time, or other answers.
         FaceError: no Java.
     """
     if status(state)["running"]:
         raise ServiceError(f"{state}: an endpoint is running from this folder; `rmtl deploy --stop` first")
-    port = check_port(int(os.environ.get("RMTL_PORT") or free_ports(1)[0]))
+    port = check_port(asked_port())
     find_java()
     with tempfile.TemporaryDirectory() as scratch:
         weights = unpack(archive, Path(scratch) / "weights")

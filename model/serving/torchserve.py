@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from model.errors import FaceError, ServiceError
+from model.errors import ConfigError, FaceError, ServiceError
 
 LOCALHOST = "127.0.0.1"
 MIN_JAVA = 11
+MAX_PORT = 65535
 KEY_LIFE_MIN = 5_256_000
 """Ten years: the inner key never leaves this machine and is new at each start."""
 BODY_MARGIN_BYTES = 1 << 20
@@ -57,6 +58,25 @@ def free_ports(number: int) -> list[int]:
     finally:
         for item in sockets:
             item.close()
+
+
+def asked_port() -> int:
+    """The port of RMTL_PORT, else a free one.
+
+    Raises:
+        ConfigError: RMTL_PORT is no port number.
+    """
+    text = os.environ.get("RMTL_PORT")
+    if not text:
+        return free_ports(1)[0]
+    if not is_port(text):
+        raise ConfigError(f"RMTL_PORT={text}: need a port number from 1 to 65535, or unset it to take a free one")
+    return int(text)
+
+
+def is_port(text: str) -> bool:
+    """Whether the text is a port number."""
+    return text.isascii() and text.isdecimal() and 1 <= int(text) <= MAX_PORT
 
 
 def check_port(port: int) -> int:
