@@ -58,16 +58,19 @@ def shard(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: As
 
 @app.command()
 def train(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Train the network; goes on from artifacts/train/last where a run was cut off.
+    """Train the network; goes on from artifacts/train/last where a run of the same configuration was cut off.
 
     Several processes: torchrun --nproc-per-node 2 -m model.train (same weights at the same global batch).
 
     Example: rmtl train --set train.epochs=3
     """
+    from model.data.faces import read_index
     from model.registry.tracking import open_log
+    from model.train.checkpoint import drop_foreign, origin_of
     from model.train.loop import train as run_training
 
     config = read_config(params, overrides)
+    drop_foreign(workspace.TRAIN, origin_of(config.run, read_index(workspace.SHARDS)["data_digest"]))
     with open_log(config.register_.experiment, spool=workspace.TRAIN / "metrics.jsonl") as log:
         result = run_training(config.run, shards=workspace.SHARDS, out=workspace.TRAIN, log=log)
     show(to_json(result), as_json=as_json)

@@ -6,6 +6,8 @@ random state is kept: every draw of a step is seeded by the number of the step.
 
 import hashlib
 import json
+import logging
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from torch import Tensor
 from model.config import TrainRun
 from model.errors import CheckpointError
 from model.storage import atomic_path, digest_bytes, read_json, write_json
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "last"
 STATE_FILE = "state.json"
@@ -107,6 +111,19 @@ def load(out: Path, origin: Origin) -> tuple[Progress, dict[str, Tensor]] | None
         return Progress(**state["progress"]), load_tensors(content)
     except (KeyError, TypeError, OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: not a checkpoint of this version ({error}); {_remedy(folder)}") from error
+
+
+def drop_foreign(out: Path, origin: Origin) -> bool:
+    """Remove a checkpoint under `out` that belongs to another configuration or other data; whether there was one.
+
+    For callers whose outputs follow the configuration, such as a DVC stage; `load` refuses such a checkpoint.
+    """
+    folder = out / FOLDER
+    if not (folder / STATE_FILE).exists() or read_json(folder / STATE_FILE).get("origin") == asdict(origin):
+        return False
+    shutil.rmtree(folder)
+    logger.warning("%s: made with another configuration or other data; training begins anew", folder)
+    return True
 
 
 def pack(**parts: dict[str, Tensor]) -> dict[str, Tensor]:

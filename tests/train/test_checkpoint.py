@@ -3,7 +3,7 @@ import torch
 
 from model.errors import CheckpointError
 from model.storage import read_json
-from model.train.checkpoint import Origin, Progress, load, origin_of, pack, save, unpack
+from model.train.checkpoint import Origin, Progress, drop_foreign, load, origin_of, pack, save, unpack
 
 ORIGIN = Origin("config", "data")
 
@@ -94,3 +94,12 @@ def test_packed_parts_come_apart_again():
     packed = pack(**parts)
     assert unpack(packed, "net") == parts["net"]
     assert unpack(packed, "ema") == parts["ema"]
+
+
+def test_only_a_foreign_checkpoint_is_dropped(tmp_path):
+    save(tmp_path, Progress(), {"a": torch.ones(2)}, ORIGIN)
+    assert not drop_foreign(tmp_path, ORIGIN)
+    assert load(tmp_path, ORIGIN) is not None
+    assert drop_foreign(tmp_path, Origin("other", "data"))
+    assert load(tmp_path, ORIGIN) is None
+    assert not drop_foreign(tmp_path, ORIGIN)
