@@ -122,7 +122,9 @@ class TrainConfig(Section):
     """`batch_size` is global: it is divided over the processes.
 
     `steps_per_epoch` 0 means one pass over the training faces. `checkpoint_every` counts steps between checkpoints
-    within an epoch (0: only at its end). `max_bad_steps` non-finite steps in a row are skipped, one more is an error.
+    within an epoch (0: only at its end). `threads` is for the network's arithmetic in each process on CPU (0: torch's
+    choice): a small network gains nothing by a second one, and collapses where another process wants its core.
+    `max_bad_steps` non-finite steps in a row are skipped, one more is an error.
     """
 
     epochs: Count
@@ -135,6 +137,7 @@ class TrainConfig(Section):
     ema_decay: Share
     precision: Literal["fp32", "bf16"]
     channels_last: bool
+    threads: Annotated[int, Field(ge=0)]
     loader_workers: Annotated[int, Field(ge=0)]
     val_every: Count
     checkpoint_every: Annotated[int, Field(ge=0)]

@@ -105,6 +105,17 @@ def join() -> Iterator[Team]:
         dist.destroy_process_group()
 
 
+@contextmanager
+def compute_threads(number: int) -> Iterator[None]:
+    """Let torch use `number` threads within the block; 0 changes nothing."""
+    former = torch.get_num_threads()
+    torch.set_num_threads(number or former)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
+
+
 def _device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from model.config import TrainRun, flatten
 from model.schema import FaceBatch, TrainResult
-from model.train.distributed import join
+from model.train.distributed import compute_threads, join
 from model.train.interrupt import Notice, TerminatedError, on_sigterm
 from model.train.log import NullLog, RunLog
 from model.train.optim import lr_at
@@ -48,7 +48,7 @@ def train(run: TrainRun, *, shards: Path, out: Path, log: RunLog | None = None, 
         TerminatedError: SIGTERM; the checkpoint is written.
         TrainingError: losses stay non-finite, or another process is gone.
     """
-    with join() as team, on_sigterm() as notice:
+    with join() as team, compute_threads(run.train.threads), on_sigterm() as notice:
         session = open_session(run, shards=shards, out=out, log=log or NullLog(), team=team)
         session.log.params(flatten(run.model_dump(mode="json")))
         progress = session.learner.progress

@@ -66,7 +66,8 @@ class Session:
         if held is not None:
             values |= held.metrics
             self._judge(held)
-        values["train/faces_per_second"] = faces_per_second
+        if faces_per_second > 0:
+            values["train/faces_per_second"] = faces_per_second
         progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
         self.log.metrics(values, learner.number)
         self.log.epoch({"epoch": progress.epoch, **values})

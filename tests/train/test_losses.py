@@ -99,7 +99,7 @@ def test_class_loss_equals_sklearn_log_loss():
     logits = torch.randn(20, 7, generator=torch.Generator().manual_seed(0))
     label = torch.arange(20) % 7
     term = class_term(logits, torch.eye(7)[label], torch.ones(20, dtype=torch.bool))
-    expected = log_loss(label.numpy(), logits.softmax(dim=-1).double().numpy(), labels=np.arange(7))
+    expected = log_loss(label.numpy(), logits.double().softmax(dim=-1).numpy(), labels=np.arange(7))
     assert float(term.total / term.number) == pytest.approx(expected, rel=1e-5)
 
 
@@ -122,7 +122,7 @@ def test_terms_of_two_halves_add_up_to_the_whole(loss, faces, make_net):
     whole = multitask_loss(net(batch.image_BCHW), batch, loss)
     parts = [multitask_loss(net(half.image_BCHW), half, loss) for half in halves]
     for name, term in whole.items():
-        assert float(sum(part[name].total for part in parts)) == pytest.approx(float(term.total), rel=1e-4)
+        assert sum(part[name].total.item() for part in parts) == pytest.approx(term.total.item(), rel=1e-4)
         assert int(sum(part[name].number for part in parts)) == int(term.number)
 
 

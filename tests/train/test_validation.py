@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from model.evaluation.metrics import macro_f1
 from model.schema import NO_LABEL
@@ -55,3 +56,12 @@ def test_val_every_skips_epochs_but_never_the_last(tiny, tiny_shards, tmp_path):
     config = tiny(**{"train.epochs": 3, "train.val_every": 2})
     train(config.run, shards=tiny_shards, out=tmp_path, stop=lambda epoch, _: bool(asked.append(epoch)))
     assert asked == [1, 2]
+
+
+def test_training_gives_back_the_threads_it_took(tiny, tiny_shards, tmp_path):
+    before = torch.get_num_threads()
+    seen = []
+    config = tiny(**{"train.epochs": 1, "train.threads": before + 1})
+    train(config.run, shards=tiny_shards, out=tmp_path, stop=lambda *_: bool(seen.append(torch.get_num_threads())))
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
