@@ -62,6 +62,7 @@ def _default_remote() -> str:
     if not url.startswith("s3://"):
         raise ConfigError(f"RMTL_S3_REMOTE={url}: need s3://bucket/prefix")
     _dvc("remote", "add", "--local", "--force", S3_NAME, url)
+    _dvc("remote", "modify", "--local", S3_NAME, "verify", "true")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:
         _dvc("remote", "modify", "--local", S3_NAME, "endpointurl", endpoint)

@@ -24,7 +24,8 @@ def fetch_version(digest: str, *, remote: str, out: Path) -> str:
 
     Raises:
         ConfigError: the digest has not DVC's form.
-        ServiceError: the remote cannot be reached or lacks the version; what was fetched before is used again.
+        ServiceError: the remote cannot be reached, lacks the version, or holds altered bytes; what was fetched before
+            is used again.
     """
     name, suffix = digest.removesuffix(".dir"), digest[-4:]
     if suffix != ".dir" or len(name) != 32:
@@ -36,6 +37,7 @@ def fetch_version(digest: str, *, remote: str, out: Path) -> str:
         address = remote if "://" in remote else str(Path(remote).resolve())
         _dvc(project, "init", "--no-scm", "--quiet")
         _dvc(project, "remote", "add", "--default", "--quiet", "origin", address)
+        _dvc(project, "remote", "modify", "--quiet", "origin", "verify", "true")
         _dvc(project, "config", "cache.type", "hardlink,copy")
         _dvc(project, "pull", "--quiet")
         shutil.move(project / "data", target)
