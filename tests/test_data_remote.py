@@ -1,0 +1,219 @@
+"""Data versions through a real S3 server: there and back, and what happens when it is not there."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from model.cli.recipe import write_values
+from model.data.ingest import fetch_version
+from model.errors import ServiceError, StorageError
+from model.storage import read_bytes, s3_client
+from tests.command import Command, contents
+from tests.data.layouts import make_generic
+from tests.s3 import ACCESS, SECRET, Server, run_server
+
+pytestmark = pytest.mark.service
+
+BUCKET = "faces"
+REMOTE = f"s3://{BUCKET}/data"
+LONGEST_S = 120
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with run_server(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """`configured(url, secret=..., remote=...)` sets the variables and returns a client for them."""
+
+    def configure(url: str, *, secret: str = SECRET, remote: str = REMOTE) -> Any:
+        values = {
+            "RMTL_S3_REMOTE": remote,
+            "AWS_ENDPOINT_URL_S3": url,
+            "AWS_ACCESS_KEY_ID": ACCESS,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        s3_client.cache_clear()
+        return s3_client()
+
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    yield configure
+    s3_client.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def template(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git and DVC project with a small data folder under control."""
+    project = tmp_path_factory.mktemp("template") / "project"
+    source = make_generic(project / "data", faces=2)
+    (project / "params.yaml").write_text((root / "params.yaml").read_text())
+    write_values(project / "params.yaml", {"index.sources": [source.model_dump(mode="json")]})
+    for command in (["git", "init", "--quiet"], [*dvc(), "init", "--quiet"], [*dvc(), "add", "--quiet", "data"]):
+        subprocess.run(command, cwd=project, check=True, capture_output=True)
+    return project
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(template, tmp_path / "project")
+
+
+@pytest.fixture
+def bucket(server: Server, configured: Callable[..., Any]) -> Iterator[Any]:
+    """A client of the running server, with an empty bucket."""
+    client = configured(server.url)
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        client.delete_object(Bucket=BUCKET, Key=item["Key"])
+    client.delete_bucket(Bucket=BUCKET)
+
+
+def dvc() -> list[str]:
+    return [sys.executable, "-m", "dvc"]
+
+
+def digest(project: Path) -> str:
+    """The version that data.dvc names."""
+    return str(yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"])
+
+
+def lose_data(project: Path) -> None:
+    """As on another machine: neither data nor cache."""
+    shutil.rmtree(project / "data")
+    shutil.rmtree(project / ".dvc/cache")
+
+
+def alter(client: Any, name: bytes) -> None:
+    """Change one byte of the object that holds `name`."""
+    for item in client.list_objects_v2(Bucket=BUCKET)["Contents"]:
+        content = client.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read()
+        if name in content:
+            client.put_object(Bucket=BUCKET, Key=item["Key"], Body=content.replace(name, name.swapcase()))
+
+
+def test_pushed_data_come_back_whole(rmtl: Command, project: Path, bucket: Any) -> None:
+    """T20: and the keys stay out of files and output."""
+    before, version = contents(project / "data"), digest(project)
+    result = rmtl("data", "push", cwd=project)
+    assert result.returncode == 0, result.stderr
+    assert bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"] == len(before) + 1
+    lose_data(project)
+    pulled = rmtl("data", "pull", cwd=project)
+    assert pulled.returncode == 0, pulled.stderr
+    assert contents(project / "data") == before
+    assert digest(project) == version
+    status = rmtl("data", "status", cwd=project)
+    assert status.returncode == 0, status.stderr
+    assert "up to date" in status.stdout
+    for text in (*result[1:], *pulled[1:], *status[1:]):
+        assert SECRET not in text
+    assert [name for name, content in contents(project).items() if SECRET.encode() in content] == []
+    assert [name for name, content in contents(project).items() if ACCESS.encode() in content] == []
+
+
+def test_status_tells_what_the_remote_lacks(rmtl: Command, project: Path, bucket: Any) -> None:
+    result = rmtl("data", "status", cwd=project)
+    assert result.returncode == 0, result.stderr
+    assert "new:" in result.stdout
+
+
+def test_an_object_is_read_by_its_address(bucket: Any) -> None:
+    bucket.put_object(Bucket=BUCKET, Key="pictures/a b.webp", Body=b"content")
+    assert read_bytes(f"s3://{BUCKET}/pictures/a b.webp") == b"content"
+    with pytest.raises(StorageError, match=rf"s3://{BUCKET}/absent: cannot be fetched: .*NoSuchKey"):
+        read_bytes(f"s3://{BUCKET}/absent")
+
+
+def test_a_version_is_fetched_by_its_digest(rmtl: Command, project: Path, bucket: Any, tmp_path: Path) -> None:
+    assert rmtl("data", "push", cwd=project).returncode == 0
+    assert fetch_version(digest(project), remote=REMOTE, out=tmp_path / "fetched") == digest(project)
+    assert contents(tmp_path / "fetched") == contents(project / "data")
+    with pytest.raises(ServiceError, match="dvc pull"):
+        fetch_version(f"{'0' * 32}.dir", remote=REMOTE, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_altered_bytes_are_never_handed_on(rmtl: Command, project: Path, bucket: Any, tmp_path: Path) -> None:
+    """T15: an object changed in the bucket stops a pull and a fetch."""
+    assert rmtl("data", "push", cwd=project).returncode == 0
+    alter(bucket, b'"subject": "val0"')
+    with pytest.raises(ServiceError, match="dvc pull"):
+        fetch_version(digest(project), remote=REMOTE, out=tmp_path / "fetched")
+    assert not (tmp_path / "fetched").exists()
+    lose_data(project)
+    assert rmtl("data", "pull", cwd=project).returncode == 5
+    assert not (project / "data/made/labels.jsonl").exists()
+
+
+def test_wrong_keys_end_with_exit_code_5(
+    rmtl: Command, project: Path, bucket: Any, server: Server, configured: Callable[..., Any]
+) -> None:
+    """T20."""
+    configured(server.url, secret="another-secret")
+    result = rmtl("data", "push", cwd=project)
+    assert result.returncode == 5
+    assert "error: dvc push data.dvc --remote s3" in result.stderr
+    assert "another-secret" not in result.stdout + result.stderr
+    assert bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+    with pytest.raises(StorageError, match="cannot be fetched"):
+        read_bytes(f"s3://{BUCKET}/a")
+
+
+def test_a_missing_bucket_ends_with_exit_code_5(
+    rmtl: Command, project: Path, server: Server, configured: Callable[..., Any]
+) -> None:
+    """T20."""
+    configured(server.url, remote="s3://nowhere/data")
+    result = rmtl("data", "push", cwd=project)
+    assert result.returncode == 5
+    assert "rmtl doctor" in result.stderr
+    doctor = rmtl("doctor", cwd=project)
+    assert doctor.returncode == 5
+    assert "away  s3" in doctor.stdout
+
+
+def test_a_server_that_died_ends_with_exit_code_5(
+    rmtl: Command, project: Path, configured: Callable[..., Any], tmp_path: Path
+) -> None:
+    """T20: within a bounded time; nothing is lost here."""
+    folder = tmp_path / "s3"
+    folder.mkdir()
+    with run_server(folder) as doomed:
+        configured(doomed.url).create_bucket(Bucket=BUCKET)
+        doomed.end()
+        before = contents(project / "data")
+        started = time.monotonic()
+        result = rmtl("data", "push", cwd=project)
+        assert result.returncode == 5
+        assert "rmtl doctor" in result.stderr
+        assert time.monotonic() - started < LONGEST_S
+        with pytest.raises(StorageError, match="cannot be fetched"):
+            read_bytes(f"s3://{BUCKET}/a")
+        with pytest.raises(ServiceError, match="dvc pull"):
+            fetch_version(digest(project), remote=REMOTE, out=tmp_path / "fetched")
+        assert contents(project / "data") == before
+        assert not (tmp_path / "fetched").exists()
+
+
+def test_an_address_that_is_not_s3_ends_with_exit_code_2(
+    rmtl: Command, project: Path, configured: Callable[..., Any]
+) -> None:
+    configured("http://127.0.0.1:9", remote="/somewhere")
+    result = rmtl("data", "push", cwd=project)
+    assert result.returncode == 2
+    assert "RMTL_S3_REMOTE=/somewhere" in result.stderr
