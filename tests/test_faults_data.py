@@ -221,7 +221,7 @@ def test_a_step_before_its_input_names_the_step_to_run(rmtl: Command, bench: Pat
     result = rmtl(step, cwd=bench)
     assert result.returncode == 3
     assert missing in result.stderr
-    assert "run `rmtl" in result.stderr
+    assert "run `rmtl index`, then `rmtl validate`" in result.stderr
 
 
 def test_a_full_disk_ends_index_and_shard_with_the_place_and_the_bytes(rmtl: Command, bench: Path) -> None:

@@ -54,7 +54,7 @@ def _read_table(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise DataContractError(f"{path}: not a manifest: {error}; run `rmtl index`") from error
+        raise DataContractError(f"{path}: not a manifest: {error}; run `rmtl index`, then `rmtl validate`") from error
     if not table.schema.equals(MANIFEST):
         raise DataContractError(f"{path}: columns {table.schema.names}, need {MANIFEST.names}; run `rmtl index` again")
     return table
