@@ -195,3 +195,14 @@ def test_a_port_in_use_ends_deploy_with_exit_code_5(chain: Chain, url: str) -> N
     result = chain.run("rmtl", "deploy", check=False, RMTL_PORT=port)
     assert result.returncode == 5
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.pipeline
+def test_the_pipeline_gives_the_same_weights_and_evaluation(chain: Chain) -> None:
+    """T16."""
+    path = chain.run("rmtl", "pipeline", "run", "--runner", "subprocess").stdout.strip().splitlines()[-1]
+    piped, expected = chain.json(path), chain.json("reports/evaluation.json")
+    assert piped["weights_digest"] == expected["weights_digest"]
+    assert piped["summary"].keys() == expected["summary"].keys()
+    for name, value in expected["summary"].items():
+        assert piped["summary"][name] == pytest.approx(value, abs=1e-6), name
