@@ -22,10 +22,9 @@ url=$(python -c 'import json; print(json.load(open("reports/deployment.json"))["
 say "5/6 Ask it about a face"
 python -m benchmarks.sample_face artifacts/demo/face.png
 rmtl predict artifacts/demo/face.png --url "$url" --draw artifacts/demo/drawn --out artifacts/demo/answer.jsonl
-python -m json.tool --compact artifacts/demo/answer.jsonl | cut -c 1-600
 
-say "6/6 Results"
-dvc metrics show
+say "6/6 The served answer, and the metrics on the test split (percent)"
+python -m benchmarks.demo_answer artifacts/demo/answer.jsonl reports/evaluation.json
 echo
 echo "report          reports/evaluation.html"
 echo "data docs       reports/data_docs/index.html"

@@ -14,9 +14,8 @@ def package(
     """Write the archive after opening it and running it once."""
     from pathlib import Path
 
-    from model.serving.archive import package as build_archive
-
     from model.config import PackageConfig, parse_section
+    from model.serving.archive import package as build_archive
 
     build_archive(
         parse_section(PackageConfig, section, name="package"), weights=Path(weights.path), out=Path(archive.path)

@@ -18,9 +18,8 @@ def train(
     """Write weights, meta and history."""
     from pathlib import Path
 
-    from model.train.loop import train as run_training
-
     from model.config import TrainRun, parse_section
+    from model.train.loop import train as run_training
 
     run = parse_section(TrainRun, {"seed": seed, "train": section}, name="pipeline")
     result = run_training(run, shards=Path(shards.path), out=Path(weights.path))

@@ -19,9 +19,8 @@ def validate(
     """Write the valid manifest and the reports; returns the digest of the valid faces."""
     from pathlib import Path
 
-    from model.data.validate import validate_manifest
-
     from model.config import ValidateConfig, parse_section
+    from model.data.validate import validate_manifest
 
     report = validate_manifest(
         parse_section(ValidateConfig, section, name="validate"),

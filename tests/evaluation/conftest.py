@@ -164,8 +164,6 @@ def save_random_weights(config: Config, folder: Path, **net: object) -> None:
     changed = parse_config(tree, origin="test")
     shape = 0.15 + 0.7 * face_points()
     built = build_net(changed.train.net, None, mean_shape_K2=shape, seed=0)
-    meta = describe(
-        changed.run, mean_shape=tuple((float(x), float(y)) for x, y in shape), data_digest="elsewhere", restricted=False,
-        temperature=1.5,
-    )  # fmt: skip
+    points = tuple((float(x), float(y)) for x, y in shape)
+    meta = describe(changed.run, mean_shape=points, data_digest="elsewhere", restricted=False, temperature=1.5)
     save_weights(folder, export_state(built), meta)
