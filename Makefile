@@ -43,7 +43,7 @@ lint: setup ## Run ruff, mypy and import-linter
 	lint-imports
 
 unit: setup data ## Run pytest
-	pytest
+	pytest --numprocesses 2 --dist loadfile
 
 clean: ## Remove what the steps made (not data, not the environment)
 	rm -rf artifacts reports/plots reports/data_docs

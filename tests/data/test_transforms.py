@@ -73,15 +73,19 @@ def test_a_mark_lands_where_its_point_is_encoded(shrink, rotation, scale, shift,
 @settings(deadline=None, max_examples=20)
 @given(st.floats(0.4, 5), st.floats(-40, 40), st.integers(0, 5))
 def test_mirrored_crop_is_the_crop_of_the_mirrored_picture(shrink, rotation, seed):
-    """Mirroring commutes with cutting, up to rounding and to where the blocks of the reduction begin."""
+    """Mirroring commutes with cutting, up to rounding and to where the blocks of the reduction begin.
+
+    A reduction by four may begin its blocks up to three pixels apart: at most 4 % of the range.
+    """
     image = smooth(220, 301, seed)
     window = Window(140.3, 111.8, shrink * 40)
     flipped = warp(image, crop_matrix(window, rotation=rotation, flip=True), 40)
     mirrored_window = window._replace(cx=300 - window.cx)
     from_mirrored = warp(image[:, ::-1], crop_matrix(mirrored_window, rotation=-rotation), 40)
     plain = warp(image, crop_matrix(window, rotation=rotation), 40)
-    assert np.abs(flipped.astype(int) - plain[:, ::-1]).max() <= 8
-    assert np.abs(flipped.astype(int) - from_mirrored).max() <= 8
+    allowed = 0.04 * 255
+    assert np.abs(flipped.astype(int) - plain[:, ::-1]).max() <= allowed
+    assert np.abs(flipped.astype(int) - from_mirrored).max() <= allowed
 
 
 def test_outside_the_picture_its_border_repeats():
