@@ -15,7 +15,7 @@ import pandas as pd
 from model.config.data import ValidateConfig
 from model.data.manifest import read_manifest, write_manifest
 from model.data.validate.columns import face_table, label_of
-from model.data.validate.docs import make_self_contained
+from model.data.validate.docs import make_self_contained, write_index
 from model.data.validate.judgement import Judgement
 from model.data.validate.leaks import exact_leaks, group_leaks, near_leaks, repeated
 from model.data.validate.pictures import Look, look_at
@@ -51,7 +51,8 @@ def validate_manifest(
         _judge(judgement, config, data)
         suites.write_docs()
         make_self_contained(docs)
-    report = judgement.report(_labels_outside(records))
+        report = judgement.report(_labels_outside(records))
+        write_index(docs, report)
     write_manifest(artifacts / VALID_FILE, judgement.kept)
     write_quarantine(artifacts / QUARANTINE_FILE, judgement.moved)
     write_json(reports / REPORT_FILE, asdict(report))

@@ -2,7 +2,12 @@
 
 import re
 import shutil
+from collections.abc import Iterable
+from html import escape
 from pathlib import Path
+from typing import Any
+
+from model.schema import ValidationReport
 
 _REMOTE = re.compile(
     r'<link[^>]+href="https?://[^>]*>'
@@ -29,3 +34,45 @@ def make_self_contained(folder: Path) -> None:
         page.write_text(text.replace("</head>", _STYLE, 1), encoding="utf-8")
     for name in ("images", "fonts"):
         shutil.rmtree(folder / "static" / name, ignore_errors=True)
+
+
+def write_index(folder: Path, report: ValidationReport) -> None:
+    """Put a page in front of the Data Docs, whose own index lists its pages by a script from elsewhere."""
+    pages = sorted((folder / "validations").rglob("*.html"))
+    links = " &middot; ".join(
+        f'<a href="{page.relative_to(folder)}">rules on {page.relative_to(folder).parts[1]}</a>' for page in pages
+    )
+    rules = [
+        (
+            *(rule[name] for name in ("rule", "kind")),
+            "passed" if rule["passed"] else "failed",
+            *(rule[name] for name in ("checked", "failed", "quarantined")),
+            "; ".join(f"{item['image']}: {item['reason']}" for item in rule["first"][:3]),
+        )
+        for rule in report.rules
+    ]
+    faces = [
+        (source, split, part["faces"], part["points"], part["points19"], *part["expression"].values())
+        for source, splits in report.counts["valid"].items()
+        for split, part in splits.items()
+    ]
+    names: dict[str, int] = next(
+        (part["expression"] for parts in report.counts["valid"].values() for part in parts.values()), {}
+    )
+    warnings = "".join(f"<p><b>warning</b> {escape(text)}</p>" for text in report.warnings)
+    (folder / "index.html").write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data validation</title>{_STYLE}<body>'
+        f"<h1>Data validation</h1><p>{report.valid:,} of {report.rows:,} rows are sound, {report.quarantined:,} in "
+        f"quarantine. Data digest {report.data_digest}. {links}</p>{warnings}<h2>Rules</h2>"
+        + _table(("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first"), rules)
+        + "<h2>Sound faces</h2>"
+        + _table(("source", "split", "faces", "68 points", "19 points", *names), faces)
+        + "</body></html>\n",
+        encoding="utf-8",
+    )
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    titles = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{titles}</tr>{body}</table>"
