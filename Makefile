@@ -28,6 +28,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev]'
 	@touch $@
 
+synth: setup ## Add the packages of the sample benchmark's generator
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[synth]'
+
 data: setup ## Pull the bundled sample benchmark
 	rmtl data pull
 
@@ -48,4 +51,4 @@ unit: setup data ## Run pytest
 clean: ## Remove what the steps made (not data, not the environment)
 	rm -rf artifacts reports/plots reports/data_docs
 
-.PHONY: help setup data demo test lint unit clean
+.PHONY: help setup synth data demo test lint unit clean
