@@ -1,4 +1,4 @@
-"""`rmtl plot`: pictures of the search and of the evaluation."""
+"""`rmtl plot`: draws the search, and names the pictures of the evaluation."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ def plot(
     what: Annotated[str, typer.Argument(help="search or evaluation")],
     params: Params = PARAMS_FILE,
 ) -> None:
-    """Draw the Pareto front and importances of the search, or draw the plots of the evaluation again.
+    """Draw the Pareto front and importances of the search, or list the plots that the evaluation drew.
 
     Example: rmtl plot search
     """

@@ -34,7 +34,8 @@ def draw_study(study: optuna.Study, folder: Path) -> list[Path]:
 
 
 def _value(axis: int, trial: FrozenTrial) -> float:
-    return float(trial.values[axis])
+    """An objective as something to make low, which is what the importances explain."""
+    return float(trial.values[axis]) * (1.0, -1.0)[axis]
 
 
 def _save(path: Path, axes: object) -> Path:

@@ -1,0 +1,45 @@
+"""The study over the loss weights: its pick, and that it goes on where it stopped."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from model.config import Config, dump_config, override, parse_config
+from model.schema import TrainResult
+from model.search import study as module
+from model.search.plots import draw_study
+from model.search.study import MACRO_F1, NME, open_study, pick, search
+
+
+def finished(nme: float, f1: float) -> optuna.trial.FrozenTrial:
+    return optuna.trial.create_trial(values=[nme, f1])
+
+
+def test_the_pick_is_the_trial_nearest_to_the_ideal_point() -> None:
+    middle = finished(4.2, 49.0)
+    assert pick([finished(4.0, 30.0), middle, finished(6.0, 50.0)]) is middle
+
+
+def test_a_front_of_one_trial_is_its_pick() -> None:
+    only = finished(4.0, 30.0)
+    assert pick([only]) is only
+
+
+def test_a_study_goes_on_where_it_stopped(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training is replaced by a formula of the weight that was tried: the study and its storage are real."""
+    seen: list[float] = []
+
+    def train(run, *, shards: Path, out: Path) -> TrainResult:
+        weight = run.train.loss.expression_weight
+        seen.append(weight)
+        return TrainResult("", "", "", 0, {NME: 4 + weight / 1000, MACRO_F1: 40 - 1 / weight})
+
+    monkeypatch.setattr(module, "train", train)
+    small = parse_config(override(dump_config(config), {"search.study": "resumed"}), origin="test")
+    assert search(small, shards=tmp_path, folder=tmp_path, trials=2).finished == 2
+    result = search(small, shards=tmp_path, folder=tmp_path, trials=5)
+    assert result.finished == len(seen) == 5
+    assert set(result.overrides) == {item.name for item in config.search.space}
+    study = open_study(small.search, tmp_path, seed=config.seed)
+    assert all(path.stat().st_size > 0 for path in draw_study(study, tmp_path / "plots"))
