@@ -7,30 +7,38 @@ Run: torchrun --nproc-per-node 2 -m model.train --params params.yaml --shards ar
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from model.config import load_config
 from model.errors import FaceError
+from model.train.failure import record
 from model.train.loop import train
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the arguments say; the exit code of the failure, 143 after SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__.splitlines()[0])
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="configuration (params.yaml)")
     parser.add_argument("--shards", type=Path, default=Path("artifacts/shards"), help="folder written by rmtl shard")
     parser.add_argument("--out", type=Path, default=Path("artifacts/train"), help="folder for weights and checkpoint")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="e.g. train.epochs=3")
-    arguments = parser.parse_args()
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logger = logging.getLogger(__name__)
     try:
-        overrides = dict(_assignment(text) for text in arguments.set)
-        train(load_config(arguments.params, overrides).run, shards=arguments.shards, out=arguments.out)
+        overrides = dict(_assignment(text) for text in options.set)
+        train(load_config(options.params, overrides).run, shards=options.shards, out=options.out)
     except FaceError as error:
-        logging.getLogger(__name__).error("%s", error)
+        logger.error("%s", error)
+        record(error)
         return error.exit_code
+    except Exception as error:  # the launcher learns of it through the record
+        logger.exception("training ended by a failure nobody foresaw")
+        record(error)
+        return 1
     return 0
 
 

@@ -1,6 +1,8 @@
 """Several processes that train as one: sums are reduced, then divided once.
 
-The place in the team comes from torchrun's environment; without it there is a team of one, and nothing is sent.
+The place in the team comes from torchrun's environment; without it there is a team of one, and nothing is sent. How
+long a silent peer is waited for comes from the environment too: `RMTL_HEARTBEAT_S` for a machine that has vanished, and
+`RMTL_COLLECTIVE_TIMEOUT_S` for a process that lives and hangs, or is only slow (reading shards, writing weights).
 """
 
 import os
@@ -13,14 +15,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from model.errors import FaceError
+from model.errors import ConfigError
+from model.train.failure import LostPeerError, TrainingError
+from model.train.heartbeat import Watch
+from model.train.interrupt import TerminatedError
 
-# A rank that waits longer than this for another one gives up: the other one hangs.
-TIMEOUT = timedelta(minutes=10)
+__all__ = ["LostPeerError", "Team", "TrainingError", "compute_threads", "join"]
 
-
-class TrainingError(FaceError):
-    """Training cannot go on: losses stay non-finite, memory is short, or another process has died."""
+HEARTBEAT_S = 30.0
+COLLECTIVE_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Team:
     rank: int
     world: int
     device: torch.device
+    watch: Watch | None = None
 
     @property
     def leads(self) -> bool:
@@ -40,7 +44,7 @@ class Team:
         """The element-wise sum over the processes, in place and equal on each.
 
         Raises:
-            TrainingError: another process has left.
+            LostPeerError: another process has left.
         """
         if self.world > 1:
             with _lost_peer(self):
@@ -98,11 +102,18 @@ def join() -> Iterator[Team]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    patience = timedelta(seconds=_seconds("RMTL_COLLECTIVE_TIMEOUT_S", COLLECTIVE_TIMEOUT_S))
+    store, rank, world = next(dist.rendezvous("env://", timeout=patience))  # type: ignore[attr-defined]
+    watch = Watch(store, rank, world, _seconds("RMTL_HEARTBEAT_S", HEARTBEAT_S))
+    backend = "nccl" if device.type == "cuda" else "gloo"
     try:
-        yield Team(dist.get_rank(), dist.get_world_size(), device)
+        with _farewell(watch):
+            dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=patience)
+            yield Team(rank, world, device, watch)
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        watch.close()
 
 
 @contextmanager
@@ -127,11 +138,38 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 
 
 @contextmanager
+def _farewell(watch: Watch) -> Iterator[None]:
+    """Leave the watch, with word of the failure that is the first one and not a request to end."""
+    failure = ""
+    try:
+        yield
+    except TerminatedError:
+        raise
+    except Exception as error:
+        failure = str(error) or type(error).__name__
+        raise
+    finally:
+        watch.leave(failure)
+
+
+@contextmanager
 def _lost_peer(team: Team) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, dist.DistError) as error:
-        raise TrainingError(
-            f"process {team.rank} of {team.world}: another process has left ({str(error).splitlines()[0]}); "
-            "its own message says why, start again with the same folder to resume"
+        cause = (team.watch and team.watch.cause()) or str(error).splitlines()[0]
+        raise LostPeerError(
+            f"process {team.rank} of {team.world}: another process has left ({cause}); "
+            "start again with the same folder to resume"
         ) from error
+
+
+def _seconds(name: str, default: float) -> float:
+    text = os.environ.get(name, "")
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 86_400:
+        raise ConfigError(f"{name}={text}: need seconds from 1 to 86400")
+    return value
