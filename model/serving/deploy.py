@@ -1,0 +1,135 @@
+"""The last step: a packed model behind an endpoint, on this machine or on a cluster."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import requests
+
+from model.config import DeployConfig
+from model.errors import CheckpointError, ConfigError, ServiceError
+from model.schema import Deployment, to_json
+from model.serving import server
+from model.serving.archive import read_package, unpack
+from model.serving.client import EndpointClient
+from model.serving.golden import differences, golden_pictures
+from model.serving.kserve import Release, serve_image, service_name, storage_uri
+from model.serving.predictor import Predictor
+from model.storage import write_json
+
+logger = logging.getLogger(__name__)
+
+REPORT = "deployment.json"
+REACH_S = 5.0
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A `.mar` of `archive.package`: its file here, its address for a cluster, and the registered version in it."""
+
+    path: Path
+    uri: str
+    version: str
+
+
+def deploy_archive(
+    section: DeployConfig, *, archive: Path, archive_uri: str, target: str, version: str, out: Path
+) -> Deployment:
+    """Serve an archive, and write `deployment.json` into `out` once it answers.
+
+    Args:
+        section: limits of the endpoint.
+        archive: the `.mar`, or the folder that holds it.
+        archive_uri: the same, as a cluster finds it.
+        target: `local` for an endpoint like that of `rmtl deploy`, with its folder in `out/serve`; or `kserve`.
+        version: registered version of the weights in it.
+        out: folder.
+
+    Raises:
+        ConfigError: another target, or as `deploy_on_cluster`.
+        CheckpointError: no archive, or one that is unsafe or unusable.
+        ServiceError: a server out of reach, or one that forbids.
+        FaceError: not ready in time.
+    """
+    mar = _mar(archive)
+    match target:
+        case "local":
+            return server.start(section, archive=mar, state=out / "serve", report=out / REPORT)
+        case "kserve":
+            deployment = deploy_on_cluster(section, Archive(mar, archive_uri, version))
+            write_json(out / REPORT, to_json(deployment))
+            return deployment
+        case _:
+            raise ConfigError(f"deploy to {target!r}: need `local` or `kserve`")
+
+
+def deploy_on_cluster(section: DeployConfig, archive: Archive, *, canary: int | None = None) -> Deployment:
+    """Put an archive behind the InferenceService of its name, with all requests or `canary` percent of them.
+
+    Namespace, image and credentials come from the environment: RMTL_KSERVE_NAMESPACE, RMTL_SERVE_IMAGE, and the pod's
+    service account or KUBECONFIG. Golden answers are compared where the service can be reached from here.
+
+    Raises:
+        ConfigError: an archive that the cluster cannot fetch, no cluster or namespace, a wrong image or share.
+        CheckpointError: the archive is unsafe or unusable.
+        ServiceError: the API server is out of reach or forbids, or the answers differ.
+        FaceError: not ready within `deploy.startup_s`.
+    """
+    # A second of imports that no other command needs.
+    from model.serving.cluster import Cluster
+
+    name = archive.path.stem
+    with TemporaryDirectory() as scratch:
+        weights = unpack(archive.path, Path(scratch) / "weights")
+        package = read_package(weights)
+        release = Release(
+            name=service_name(name),
+            version=archive.version,
+            digest=package.weights_digest,
+            storage_uri=storage_uri(archive.uri),
+            image=serve_image(),
+        )
+        cluster = Cluster()
+        cluster.apply(release, canary=canary)
+        service = cluster.wait(release, limit_s=section.startup_s)
+        if canary is None:
+            _compare(section, Predictor(weights, version=package.model_version), service, name)
+    url = service["status"].get("url") or service["status"]["address"]["url"]
+    return Deployment(url=url, model=name, version=archive.version, pid=None, key_file=None)
+
+
+def _compare(section: DeployConfig, predictor: Predictor, service: dict[str, Any], name: str) -> None:
+    """Golden answers through the service's own address, where this machine reaches it and knows the token."""
+    status = service["status"]
+    addresses = [status.get("address", {}).get("url"), status.get("url")]
+    reached = [url for url in addresses if url and _reaches(url)]
+    token = os.environ.get("RMTL_ENDPOINT_TOKEN")
+    if not token or not reached:
+        missing = "no RMTL_ENDPOINT_TOKEN" if not token else "the service cannot be reached from here"
+        logger.warning("golden answers not checked: %s", missing)
+        return
+    client = EndpointClient(reached[0], model=name, token=token)
+    for number, (content, boxes) in enumerate(golden_pictures(section.golden)):
+        wrong = differences(predictor.predict(content, boxes), client.predict(content, boxes))
+        if wrong:
+            raise ServiceError(f"golden picture {number}: {reached[0]} answers otherwise: {'; '.join(wrong)}")
+    logger.info("%d golden answers agree", section.golden)
+
+
+def _reaches(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/ping", timeout=REACH_S).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def _mar(archive: Path) -> Path:
+    if archive.is_file():
+        return archive
+    found = sorted(archive.glob("*.mar"))
+    if len(found) != 1:
+        raise CheckpointError(f"{archive}: need one archive (*.mar), found {len(found)}; `rmtl package` makes it")
+    return found[0]
