@@ -234,13 +234,16 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A running endpoint: address, what it serves, the process to stop, the file that holds the client token."""
+    """A running endpoint: address, what it serves, the process to stop, the file that holds the client token.
+
+    A cluster keeps processes and tokens to itself: the last two are null there.
+    """
 
     url: str
     model: str
     version: str
-    pid: int
-    key_file: str
+    pid: int | None
+    key_file: str | None
 
 
 def to_json(record: Any) -> dict[str, Any]:
