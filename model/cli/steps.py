@@ -1,5 +1,7 @@
 """The steps that DVC runs, one command each."""
 
+from typing import Annotated
+
 import pandas as pd
 import typer
 
@@ -57,22 +59,30 @@ def shard(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: As
 
 
 @app.command()
-def train(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def train(
+    params: Params = PARAMS_FILE,
+    overrides: Overrides = None,
+    launcher: Annotated[str, typer.Option(help="step: this machine; trainjob: nodes of a cluster.")] = "step",
+    nodes: Annotated[int, typer.Option(help="Nodes of a trainjob.")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes a node; 0: one a GPU, else one.")] = 1,
+    as_json: AsJson = False,
+) -> None:
     """Train the network; goes on from artifacts/train/last where a run of the same configuration was cut off.
 
-    Several processes: torchrun --nproc-per-node 2 -m model.train (same weights at the same global batch).
+    Weights do not depend on the number of nodes and processes: the batch size is that of all together.
 
-    Example: rmtl train --set train.epochs=3
+    Example: rmtl train --set train.epochs=3 --processes 2
     """
     from model.data.faces import read_index
+    from model.launch import launch_training, parse_topology
     from model.registry.tracking import open_log
     from model.train.checkpoint import drop_foreign, origin_of
-    from model.train.loop import train as run_training
 
     config = read_config(params, overrides)
+    topology = parse_topology({"launcher": launcher, "nodes": nodes, "processes": processes})
     drop_foreign(workspace.TRAIN, origin_of(config.run, read_index(workspace.SHARDS)["data_digest"]))
     with open_log(config.register_.experiment, spool=workspace.TRAIN / "metrics.jsonl") as log:
-        result = run_training(config.run, shards=workspace.SHARDS, out=workspace.TRAIN, log=log)
+        result = launch_training(config.run, shards=workspace.SHARDS, out=workspace.TRAIN, topology=topology, log=log)
     show(to_json(result), as_json=as_json)
 
 

@@ -1,0 +1,68 @@
+"""A job's folder on the storage that the step and all nodes see: configuration, shards, and what training writes."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from model.config import TrainRun
+from model.data.faces import read_index
+from model.storage import atomic_path
+from model.train.checkpoint import FOLDER, STATE_FILE
+
+# The nodes run as another user.
+_OPEN = 0o777
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """Places under `path`, which is the folder as the step or as a node sees it."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """Seed and section `train`."""
+        return self.path / "run.yaml"
+
+    @property
+    def shards(self) -> Path:
+        """The training data."""
+        return self.path / "shards"
+
+    @property
+    def out(self) -> Path:
+        """Weights, checkpoint and spool."""
+        return self.path / "train"
+
+    @property
+    def failure(self) -> Path:
+        """Why the training ended."""
+        return self.path / "failure.json"
+
+
+def fill(folder: JobFolder, run: TrainRun, *, shards: Path, out: Path) -> None:
+    """Put everything there that is not there yet, and the checkpoint under `out` if training has one only there."""
+    folder.path.mkdir(exist_ok=True)
+    folder.path.chmod(_OPEN)
+    with atomic_path(folder.run) as temporary:
+        temporary.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))
+    digest = read_index(shards)["data_digest"]
+    if not folder.shards.is_dir() or read_index(folder.shards)["data_digest"] != digest:
+        _copy(shards, folder.shards)
+    if not folder.out.is_dir() and (out / FOLDER / STATE_FILE).is_file():
+        _copy(out, folder.out)
+    folder.out.mkdir(exist_ok=True)
+    for place in [folder.out, *(item for item in folder.out.rglob("*") if item.is_dir())]:
+        place.chmod(_OPEN)
+
+
+def fetch(folder: JobFolder, out: Path) -> None:
+    """Replace `out` by what the job has written, in one act."""
+    _copy(folder.out, out)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        shutil.copytree(source, temporary)
