@@ -41,7 +41,12 @@ class Cluster:
         api = client.ApiClient(settings)
         self._services = client.CustomObjectsApi(api)
         self._pods = client.CoreV1Api(api)
-        self._place: dict[str, Any] = {"group": GROUP, "version": VERSION, "plural": PLURAL, "namespace": self.namespace}
+        self._place: dict[str, Any] = {
+            "group": GROUP,
+            "version": VERSION,
+            "plural": PLURAL,
+            "namespace": self.namespace,
+        }
 
     def apply(self, release: Release, *, canary: int | None = None) -> None:
         """Create the service, or put the release into the one that is there.
