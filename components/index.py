@@ -18,10 +18,12 @@ def index(
     """Write the manifest; `data_version` makes the cache follow the bytes."""
     from pathlib import Path
 
+    from components.step import step
     from model.config import IndexConfig, parse_section
     from model.data.index import build_index
 
-    build_index(
-        parse_section(IndexConfig, section, name="index"), data=Path(data.path), out=Path(manifest.path), seed=seed
-    )
-    manifest.metadata["data_version"] = data_version
+    with step("index", inputs=[data], outputs=[manifest]):
+        build_index(
+            parse_section(IndexConfig, section, name="index"), data=Path(data.path), out=Path(manifest.path), seed=seed
+        )
+        manifest.metadata["data_version"] = data_version

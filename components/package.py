@@ -9,15 +9,20 @@ from components.base import component
 
 @component
 def package(
-    section: dict[str, Any], data_digest: str, weights: dsl.Input[dsl.Model], archive: dsl.Output[dsl.Artifact]
+    section: dict[str, Any],
+    data_digest: str,
+    weights: dsl.Input[dsl.Model],
+    archive: dsl.Output[dsl.Model],
 ) -> None:
     """Write the archive after opening it and running it once."""
     from pathlib import Path
 
+    from components.step import step
     from model.config import PackageConfig, parse_section
     from model.serving.archive import package as build_archive
 
-    build_archive(
-        parse_section(PackageConfig, section, name="package"), weights=Path(weights.path), out=Path(archive.path)
-    )
-    archive.metadata["data_digest"] = data_digest
+    with step("package", inputs=[weights], outputs=[archive]):
+        build_archive(
+            parse_section(PackageConfig, section, name="package"), weights=Path(weights.path), out=Path(archive.path)
+        )
+        archive.metadata["data_digest"] = data_digest

@@ -1,15 +1,35 @@
-"""Step 8: the challenger becomes champion."""
+"""Step 8: the registered version becomes champion."""
 
 from typing import Any
+
+from kfp import dsl
 
 from components.base import component
 
 
 @component
-def promote(section: dict[str, Any], who: str, why: str, gate: str) -> str:
-    """Returns the promoted version; `gate` orders this step after the registration."""
+def promote(
+    section: dict[str, Any],
+    who: str,
+    why: str,
+    registration: dsl.Input[dsl.Artifact],
+    promotion: dsl.Output[dsl.Artifact],
+) -> str:
+    """Returns the version that is champion now."""
+    from pathlib import Path
+
+    from components.step import step
     from model.config import RegisterConfig, parse_section
     from model.registry.promotion import promote as move_alias
+    from model.schema import to_json
+    from model.storage import read_json, write_json
 
-    config = parse_section(RegisterConfig, section, name="register")
-    return move_alias(config, who=who, why=f"{why} (gate: {gate})").after
+    with step("promote", inputs=[registration], outputs=[promotion]):
+        entry = move_alias(
+            parse_section(RegisterConfig, section, name="register"),
+            who=who,
+            why=why,
+            version=read_json(Path(registration.path))["version"],
+        )
+        write_json(Path(promotion.path), to_json(entry))
+    return str(entry.after)

@@ -18,13 +18,15 @@ def shard(
     """Write tar shards and their index."""
     from pathlib import Path
 
+    from components.step import step
     from model.config import ShardConfig, parse_section
     from model.data.shards import write_shards
 
-    write_shards(
-        parse_section(ShardConfig, section, name="shard"),
-        manifest=Path(valid_manifest.path) / "manifest.valid.parquet",
-        data=Path(data.path),
-        out=Path(shards.path),
-    )
-    shards.metadata["data_digest"] = data_digest
+    with step("shard", inputs=[data, valid_manifest], outputs=[shards]):
+        write_shards(
+            parse_section(ShardConfig, section, name="shard"),
+            manifest=Path(valid_manifest.path) / "manifest.valid.parquet",
+            data=Path(data.path),
+            out=Path(shards.path),
+        )
+        shards.metadata["data_digest"] = data_digest

@@ -1,4 +1,4 @@
-"""Step 5: train the network in the step itself; torchrun's environment makes it one of many processes."""
+"""Step 5: train the network, in the step itself or as a TrainJob of any number of nodes."""
 
 from typing import Any
 
@@ -10,17 +10,26 @@ from components.base import component
 @component
 def train(
     section: dict[str, Any],
+    overrides: dict[str, Any],
+    topology: dict[str, Any],
     seed: int,
     data_digest: str,
     shards: dsl.Input[dsl.Dataset],
     weights: dsl.Output[dsl.Model],
+    curves: dsl.Output[dsl.HTML],
 ) -> None:
-    """Write weights, meta and history."""
+    """Write weights, meta and history; `overrides` are dotted names (`train.lr`) laid over the section."""
     from pathlib import Path
 
-    from model.config import TrainRun, parse_section
-    from model.train.loop import train as run_training
+    from components.curves import curves_page
+    from components.step import step
+    from model.config import parse_run
+    from model.launch import launch_training, parse_topology
 
-    run = parse_section(TrainRun, {"seed": seed, "train": section}, name="pipeline")
-    result = run_training(run, shards=Path(shards.path), out=Path(weights.path))
-    weights.metadata.update(data_digest=data_digest, weights_digest=result.weights_digest, **result.metrics)
+    with step("train", inputs=[shards], outputs=[weights, curves]):
+        run = parse_run(section, seed=seed, overrides=overrides)
+        result = launch_training(
+            run, shards=Path(shards.path), out=Path(weights.path), topology=parse_topology(topology)
+        )
+        Path(curves.path).write_text(curves_page(Path(weights.path)))
+        weights.metadata.update(data_digest=data_digest, weights_digest=result.weights_digest, **result.metrics)

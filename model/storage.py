@@ -93,6 +93,20 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def digest_tree(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's relative names and bytes; neither times nor modes count.
+
+    Raises:
+        StorageError: nothing is there.
+    """
+    if path.is_file():
+        return digest_file(path)
+    if not path.is_dir():
+        raise StorageError(f"{path}: nothing is there; run the step that writes it")
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest_bytes("".join(f"{file.relative_to(path).as_posix()}\0{digest_file(file)}\n" for file in files).encode())
+
+
 def _replace(temporary: Path, target: Path, scratch: Path) -> None:
     if temporary.is_dir() and target.is_dir():
         target.replace(scratch / "former")

@@ -8,16 +8,22 @@ import argparse
 import sys
 from pathlib import Path
 
+import yaml
+
+from model.cli.recipe import read_recipe
 from model.config import load_config
+from model.data.ingest import resolve_version
 from model.errors import FaceError
-from pipelines.arguments import data_version, training_arguments
+from pipelines.arguments import Places, arguments_of, data_version
+from pipelines.submit_cli import SUBMIT_COMMANDS, add_submit_parsers
 
 
 def main() -> int:
     """Returns the exit code."""
     options = _parser().parse_args()
     try:
-        print(*_COMMANDS[options.command](options), sep="\n")  # noqa: T201 - the result of the command
+        for line in _COMMANDS[options.command](options):
+            print(line, flush=True)  # noqa: T201 - the result of the command
     except FaceError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
@@ -31,12 +37,30 @@ def _compile(options: argparse.Namespace) -> list[Path]:
 
 
 def _run(options: argparse.Namespace) -> list[Path]:
-    from pipelines.local import run_training
+    from pipelines.compile import PIPELINES
+    from pipelines.local import run_pipeline
 
-    remote = options.remote if "://" in options.remote else str(Path(options.remote).resolve())
-    config = load_config(options.params)
-    arguments = training_arguments(config, data_version=data_version(Path("data.dvc")), remote=remote)
-    return [run_training(arguments, root=Path("artifacts/pipeline"))]
+    config = load_config(options.params, dict(_assignment(text) for text in options.set))
+    arguments = arguments_of(PIPELINES[options.pipeline][1], config, _places(options))
+    root = Path("artifacts/pipeline")
+    return [run_pipeline(options.pipeline, arguments, runner=options.runner, root=root, cached=not options.no_cache)]
+
+
+def _places(options: argparse.Namespace) -> Places:
+    named = options.data_version
+    return Places(
+        data_version=resolve_version(named, repository=options.repository) if named else data_version(Path("data.dvc")),
+        remote=options.remote if "://" in options.remote else str(Path(options.remote).resolve()),
+        target=options.deploy,
+        topology={"launcher": options.launcher, "nodes": options.nodes, "processes": options.processes},
+        workers=options.workers,
+        rows={name: read_recipe(name) for name in options.rows},
+    )
+
+
+def _assignment(text: str) -> tuple[str, object]:
+    name, _, value = text.partition("=")
+    return name, yaml.safe_load(value)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,14 +68,30 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     compile_parser = commands.add_parser("compile", help="write the pipelines as YAML")
     compile_parser.add_argument("--out", type=Path, default=Path("pipelines/compiled"))
-    run_parser = commands.add_parser("run", help="run the training pipeline here")
-    run_parser.add_argument("--runner", choices=["subprocess"], default="subprocess")
-    run_parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    run_parser.add_argument("--remote", default="benchmarks/store", help="DVC remote: a folder or s3://")
+    run = commands.add_parser(
+        "run",
+        help="run a pipeline here",
+        epilog="Example: rmtl pipeline run --runner docker --remote s3://bucket/face",
+    )
+    run.add_argument("--pipeline", choices=["training", "search", "ablation"], default="training")
+    run.add_argument("--runner", choices=["subprocess", "docker"], default="subprocess")
+    run.add_argument("--no-cache", action="store_true", help="run every step anew")
+    run.add_argument("--params", type=Path, default=Path("params.yaml"))
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="e.g. train.epochs=3")
+    run.add_argument("--data-version", default="", help="Git revision or md5; else what data.dvc holds")
+    run.add_argument("--repository", default=".", help="where the Git revision is looked up")
+    run.add_argument("--remote", default="benchmarks/store", help="DVC remote: a folder or s3://")
+    run.add_argument("--deploy", choices=["none", "local", "kserve"], default="none")
+    run.add_argument("--launcher", choices=["step", "trainjob"], default="step")
+    run.add_argument("--nodes", type=int, default=1)
+    run.add_argument("--processes", type=int, default=0, help="a node; 0: one a GPU, else one")
+    run.add_argument("--workers", type=int, default=2, help="of a search")
+    run.add_argument("--rows", nargs="*", default=[], metavar="RECIPE", help="rows of an ablation: names in recipes/")
+    add_submit_parsers(commands)
     return parser
 
 
-_COMMANDS = {"compile": _compile, "run": _run}
+_COMMANDS = {"compile": _compile, "run": _run, **SUBMIT_COMMANDS}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,27 +1,62 @@
-"""What a training run is called with: the sections of params.yaml, a data version, a remote."""
+"""What a pipeline is called with: sections of params.yaml, a data version, places, a topology."""
 
 import getpass
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import yaml
+from urllib.parse import urlsplit
 
 from model.config import Config, dump_config
+from model.data.ingest import DIGEST, read_pointer
 from model.errors import ConfigError
 
-SECTIONS = ("index", "validate", "shard", "train", "evaluate", "register", "package")
+
+@dataclass(frozen=True)
+class Places:
+    """What params.yaml does not hold: where data comes from, where the model goes, what training runs on.
+
+    Attributes:
+        data_version: md5 of a data.dvc, or a Git revision of `repository`.
+        topology: launcher, nodes and processes, as `model.launch` reads them.
+        rows: overrides of each ablation row by its name.
+    """
+
+    data_version: str
+    remote: str
+    repository: str = ""
+    target: str = "none"
+    topology: Mapping[str, Any] = field(default_factory=lambda: {"launcher": "step", "nodes": 1, "processes": 0})
+    workers: int = 2
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def training_arguments(config: Config, *, data_version: str, remote: str) -> dict[str, Any]:
-    """Parameters of `pipelines.training.training` by name."""
-    tree = dump_config(config)
-    return {
-        "data_version": data_version,
-        "remote": remote,
-        "seed": config.seed,
-        **{name: _without_nulls(tree[name]) for name in SECTIONS},
+def arguments_of(function: Any, config: Config, places: Places) -> dict[str, Any]:
+    """Values for every parameter of a pipeline, by name.
+
+    Raises:
+        ConfigError: a revision without repository, or an address with a password in it.
+    """
+    if urlsplit(places.repository).password:
+        raise ConfigError("repository: its address holds a password; configure Git's credentials in the cluster")
+    revision = DIGEST.fullmatch(places.data_version) is None
+    if revision and not places.repository:
+        raise ConfigError(f"data version {places.data_version!r}: a Git revision needs the repository's address")
+    values = {
+        **{name: _without_nulls(section) for name, section in dump_config(config).items()},
+        "data_version": places.data_version,
+        "named_by": "revision" if revision else "digest",
+        "repository": places.repository,
+        "remote": places.remote,
+        "target": places.target,
+        "topology": dict(places.topology),
         "who": getpass.getuser(),
+        "workers": list(range(places.workers)),
+        "names": list(places.rows),
+        "rows": [dict(row) for row in places.rows.values()],
     }
+    return {name: values[name] for name in inspect.signature(function.pipeline_func).parameters}
 
 
 def data_version(pointer: Path) -> str:
@@ -31,10 +66,10 @@ def data_version(pointer: Path) -> str:
         ConfigError: no such file, or not a DVC pointer to one folder.
     """
     try:
-        (output,) = yaml.safe_load(pointer.read_text())["outs"]
-        return str(output["md5"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{pointer}: not a DVC pointer: {error}; run `dvc add data`") from error
+        text = pointer.read_text()
+    except OSError as error:
+        raise ConfigError(f"{pointer}: cannot be read: {error}; run `dvc add data`") from error
+    return read_pointer(text, origin=str(pointer))
 
 
 def _without_nulls(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""From a data version to a promoted, packed model.
+"""From a data version to a promoted, packed and deployed model.
 
-1. fetch the data version, 2. index it, 3. validate it, 4. pack shards, 5. train, 6. evaluate, 7. register and judge,
-8. promote where the gate passes, 9. package.
+1. look up the data version, 2. fetch it, 3. index it, 4. validate it, 5. pack shards, 6. train, 7. evaluate,
+8. register and judge, 9. package; where the gate passes 10. promote, 11. deploy; in any case 12. report.
 
 Run:
     rmtl pipeline run --runner subprocess
@@ -11,22 +11,24 @@ from typing import Any
 
 from kfp import dsl
 
+from components.deploy import deploy as deploy_model
 from components.evaluate import evaluate as evaluate_model
-from components.index import index as index_faces
-from components.ingest import ingest as ingest_data
 from components.package import package as package_model
 from components.promote import promote as promote_model
 from components.register import register as register_model
-from components.shard import shard as shard_faces
+from components.report import report as report_run
 from components.train import train as train_model
-from components.validate import validate as validate_faces
+from pipelines.data import prepare, version_of
+from pipelines.platform import CONFIG, accelerated, place, retried, shared
 
 NAME = "residual-mtl-training"
 
 
-@dsl.pipeline(name=NAME, description="From a data version to a promoted, packed model.")
+@dsl.pipeline(name=NAME, description="From a data version to a promoted, deployed model.", pipeline_config=CONFIG)
 def training(
     data_version: str,
+    named_by: str,
+    repository: str,
     remote: str,
     seed: int,
     index: dict[str, Any],
@@ -36,19 +38,44 @@ def training(
     evaluate: dict[str, Any],
     register: dict[str, Any],
     package: dict[str, Any],
+    deploy: dict[str, Any],
+    target: str,
+    topology: dict[str, Any],
     who: str,
 ) -> None:
-    """`data_version` is the md5 of data.dvc; `remote` the DVC remote that holds it."""
-    data = ingest_data(data_version=data_version, remote=remote).outputs["data"]
-    manifest = index_faces(section=index, seed=seed, data_version=data_version, data=data).outputs["manifest"]
-    checked = validate_faces(section=validate, data_version=data_version, data=data, manifest=manifest)
-    valid, digest = checked.outputs["valid_manifest"], checked.outputs["Output"]
-    shards = shard_faces(section=shard, data_digest=digest, data=data, valid_manifest=valid).outputs["shards"]
-    weights = train_model(section=train, seed=seed, data_digest=digest, shards=shards).outputs["weights"]
-    reports = evaluate_model(
-        section=evaluate, seed=seed, data_digest=digest, data=data, valid_manifest=valid, weights=weights
-    ).outputs["reports"]
-    registered = register_model(section=register, data_digest=digest, weights=weights, reports=reports)
-    with dsl.If(registered.outputs["Output"] == "pass"):
-        promote_model(section=register, who=who, why="training pipeline", gate=registered.outputs["Output"])
-    package_model(section=package, data_digest=digest, weights=weights)
+    """Sections of params.yaml by name, and what params.yaml does not hold.
+
+    Args:
+        data_version: the md5 of data.dvc, or a Git revision of `repository`; `named_by` says which.
+        named_by: `digest` or `revision`.
+        remote: the DVC remote that holds the data.
+        target: where to deploy: `none`, `local` or `kserve`.
+        topology: launcher, nodes and processes of the training.
+    """
+    with dsl.ExitHandler(place(report_run(who=who).set_caching_options(False)), name="steps"):
+        version = version_of(data_version, named_by=named_by, repository=repository)
+        faces = prepare(version, seed=seed, index=index, validate=validate, shard=shard, remote=remote)
+        trained = train_model(
+            section=train, overrides={}, topology=topology, seed=seed, data_digest=faces.digest, shards=faces.shards
+        )
+        weights = accelerated(shared(place(trained, hours=24))).outputs["weights"]
+        evaluated = evaluate_model(
+            section=evaluate,
+            seed=seed,
+            data_digest=faces.digest,
+            data=faces.data,
+            valid_manifest=faces.valid_manifest,
+            weights=weights,
+        )
+        reports = place(evaluated).outputs["reports"]
+        registered = register_model(section=register, data_digest=faces.digest, weights=weights, reports=reports)
+        registration = retried(place(registered, secrets=("rmtl-s3", "rmtl-mlflow"))).outputs["registration"]
+        packed = place(package_model(section=package, data_digest=faces.digest, weights=weights))
+        with dsl.If(registered.outputs["Output"] == "pass"):
+            promoted = promote_model(section=register, who=who, why="training pipeline", registration=registration)
+            retried(place(promoted, secrets=("rmtl-s3", "rmtl-mlflow")))
+            with dsl.If(target != "none"):
+                deployed = deploy_model(
+                    section=deploy, target=target, version=promoted.outputs["Output"], archive=packed.outputs["archive"]
+                )
+                retried(place(deployed, secrets=("rmtl-s3", "rmtl-endpoint")))

@@ -30,7 +30,7 @@ def search(
     wanted = trials or config.search.trials
     if workers > 1:
         _run_workers(workers, [f"--params={params}", f"--trials={wanted}"])
-    result = run_search(config, shards=workspace.SHARDS, folder=workspace.SEARCH, trials=wanted)
+    result = run_search(config.run, config.search, shards=workspace.SHARDS, folder=workspace.SEARCH, trials=wanted)
     write_json(workspace.SEARCH_REPORT, to_json(result))
     shown = to_json(result) if as_json else {**result.overrides, **result.values, "trials": result.finished}
     show(shown, as_json=as_json)

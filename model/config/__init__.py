@@ -121,6 +121,28 @@ def parse_section(section: type[SectionT], values: Mapping[str, Any], *, name: s
         raise ConfigError(_report(error, origin=name, prefix=f"{name}.")) from error
 
 
+def parse_run(section: Mapping[str, Any], *, seed: int, overrides: Mapping[str, Any] | None = None) -> TrainRun:
+    """What training needs, from a pipeline's parameter; `overrides` are dotted names such as `train.lr`.
+
+    Raises:
+        ConfigError: every problem with its dotted name, or an override of a key that training does not have.
+    """
+    tree = {"seed": seed, "train": _with_nulls(TrainConfig, section)}
+    try:
+        return TrainRun.model_validate(override(tree, overrides or {}))
+    except ValidationError as error:
+        raise ConfigError(_report(error, origin="train")) from error
+
+
+def overlay(run: TrainRun, values: Mapping[str, Any]) -> TrainRun:
+    """The run with dotted names such as `train.lr` replaced.
+
+    Raises:
+        ConfigError: as `parse_run`.
+    """
+    return parse_run(run.train.model_dump(mode="json"), seed=run.seed, overrides=values)
+
+
 def dump_config(config: Config) -> dict[str, Any]:
     """Plain values, as they stand in params.yaml."""
     tree = config.model_dump(mode="json")

@@ -102,3 +102,7 @@ class SearchConfig(Section):
     trials: Count
     space: Annotated[tuple[SearchRange, ...], Field(min_length=1)]
     overrides: dict[str, int | float | bool | str]
+
+    def on_data(self, digest: str) -> "SearchConfig":
+        """The same search as a study of its own on this version of the data."""
+        return self.model_copy(update={"study": f"{self.study}-{digest}"})

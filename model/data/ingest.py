@@ -1,5 +1,7 @@
-"""Fetch one data version, named by its DVC digest, from a DVC remote; no Git repository is needed."""
+"""Fetch one data version from a DVC remote; no Git checkout is needed."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,39 +11,110 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from model.errors import ConfigError, ServiceError
-from model.storage import atomic_path
+from model.storage import atomic_path, s3_client
+
+DIGEST = re.compile(r"[0-9a-f]{32}\.dir")
+CACHE = "RMTL_DATA_CACHE"
+"""Folder for files on their way and for versions fetched before; a retried step goes on from what lies there."""
 
 
-def fetch_version(digest: str, *, remote: str, out: Path) -> str:
-    """Write the folder behind a `data.dvc` digest to `out`, checked against that digest by DVC.
+def resolve_version(version: str, *, repository: str) -> str:
+    """The DVC digest that a data version means.
+
+    Args:
+        version: the `md5` of a data.dvc (it stands for itself), or a Git revision: branch, tag or commit.
+        repository: address or folder of the Git repository; needed for a revision.
+
+    Raises:
+        ConfigError: a revision without repository, or data.dvc of that revision is no pointer to one folder.
+        ServiceError: the repository cannot be reached, or has no such revision.
+    """
+    if DIGEST.fullmatch(version):
+        return version
+    if not repository:
+        raise ConfigError(
+            f"data version {version!r}: not the md5 of a data.dvc (32 digits and `.dir`); "
+            "a Git revision needs the repository's address beside it"
+        )
+    import dvc.api
+    from dvc.exceptions import DvcException
+    from dvc.scm import SCMError
+
+    try:
+        text = dvc.api.read("data.dvc", repo=repository, rev=version)
+    except (DvcException, SCMError, OSError) as error:
+        raise ServiceError(f"{repository} at {version}: data.dvc cannot be read: {error}") from error
+    return read_pointer(text, origin=f"{repository} at {version}: data.dvc")
+
+
+def read_pointer(text: str, *, origin: str) -> str:
+    """The digest in the text of a data.dvc.
+
+    Raises:
+        ConfigError: not a DVC pointer to one folder.
+    """
+    try:
+        (output,) = yaml.safe_load(text)["outs"]
+        digest = str(output["md5"])
+    except (KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{origin}: not a DVC pointer to one folder: {error}; run `dvc add data`") from error
+    if not DIGEST.fullmatch(digest):
+        raise ConfigError(f"{origin}: {digest} is not the digest of a folder; run `dvc add data`")
+    return digest
+
+
+def fetch_version(digest: str, *, remote: str, out: Path) -> None:
+    """Write the folder behind a `data.dvc` digest to `out`, every file checked against it by DVC.
 
     Args:
         digest: the `md5` of data.dvc, ending in `.dir`.
         remote: `s3://bucket/prefix` or a folder. Keys and endpoint come from the usual AWS variables.
 
-    Returns:
-        The digest.
-
     Raises:
         ConfigError: the digest has not DVC's form.
-        ServiceError: the remote cannot be reached, lacks the version, or holds altered bytes; what was fetched before
-            is used again.
+        ServiceError: the remote cannot be reached, lacks the version, or holds altered bytes. With `RMTL_DATA_CACHE`
+            set, a later call fetches only what is missing.
     """
-    name, suffix = digest.removesuffix(".dir"), digest[-4:]
-    if suffix != ".dir" or len(name) != 32:
+    if not DIGEST.fullmatch(digest):
         raise ConfigError(f"data version {digest!r}: need the md5 of data.dvc, 32 digits and `.dir`")
+    _find(digest, remote)
     with TemporaryDirectory() as scratch, atomic_path(out) as target:
         project = Path(scratch)
         pointer = {"outs": [{"md5": digest, "hash": "md5", "path": "data"}]}
         (project / "data.dvc").write_text(yaml.safe_dump(pointer))
-        address = remote if "://" in remote else str(Path(remote).resolve())
         _dvc(project, "init", "--no-scm", "--quiet")
-        _dvc(project, "remote", "add", "--default", "--quiet", "origin", address)
-        _dvc(project, "remote", "modify", "--quiet", "origin", "verify", "true")
-        _dvc(project, "config", "cache.type", "hardlink,copy")
+        (project / ".dvc" / "config").write_text(_settings(remote))
         _dvc(project, "pull", "--quiet")
         shutil.move(project / "data", target)
-    return digest
+
+
+def _find(digest: str, remote: str) -> None:
+    """Ask an S3 remote for the version's list of files, which says more clearly than DVC what is wrong."""
+    if not remote.startswith("s3://"):
+        return
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, prefix = remote.removeprefix("s3://").rstrip("/").partition("/")
+    key = "/".join([part for part in (prefix, "files/md5", digest[:2], digest[2:]) if part])
+    try:
+        s3_client().head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        hints = {403: "the keys are wrong or may not read it", 404: "no such bucket or version; was it pushed?"}
+        raise ServiceError(f"s3://{bucket}/{key}: {hints.get(status, str(error))} (see `rmtl doctor`)") from error
+    except BotoCoreError as error:
+        raise ServiceError(f"s3://{bucket}/{key}: {error}; see `rmtl doctor`") from error
+
+
+def _settings(remote: str) -> str:
+    """Text of a DVC configuration that checks what it fetches."""
+    address = remote if "://" in remote else str(Path(remote).resolve())
+    lines = ["[core]", "    no_scm = true", "    remote = origin"]
+    lines += ["['remote \"origin\"']", f"    url = {address}", "    verify = true"]
+    lines += ["[cache]", "    type = hardlink,copy"]
+    if os.environ.get(CACHE):
+        lines += [f"    dir = {Path(os.environ[CACHE]).resolve()}"]
+    return "\n".join(lines) + "\n"
 
 
 def _dvc(project: Path, *arguments: str) -> None:

@@ -123,6 +123,16 @@ def draw_slices(rows: Sequence[Measure], label: str) -> Figure:
     return figure
 
 
+def draw_curves(values: Mapping[str, Sequence[float]], label: str) -> Figure:
+    """A line a name over the epochs, counted from 1; an epoch without a value (NaN) leaves a gap."""
+    figure, axes = _panel(5.6, 3.4)
+    for colour, (name, curve) in zip(_cycle(len(values)), values.items(), strict=True):
+        axes.plot(range(1, len(curve) + 1), curve, color=colour, linewidth=1.8, marker="o", markersize=3, label=name)
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.legend(frameon=True, framealpha=0.92, edgecolor="none", fontsize=8, labelcolor=INK)
+    return figure
+
+
 def _panel(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()

@@ -1,6 +1,7 @@
 """An Optuna study over the loss weights: held-out NME down, held-out macro-F1 up, never the weighted loss."""
 
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from model.config import Config, SearchConfig, dump_config, override, parse_config
+from model.config import SearchConfig, TrainRun, overlay
 from model.errors import ServiceError
+from model.search import STORAGE
 from model.train.loop import train
 
 NME = "val/nme_interocular"
@@ -33,41 +35,47 @@ class SearchResult:
     front: list[dict[str, Any]]
 
 
-def search(config: Config, *, shards: Path, folder: Path, trials: int) -> SearchResult:
+def search(
+    run: TrainRun, config: SearchConfig, *, shards: Path, folder: Path, trials: int, worker: int = 0
+) -> SearchResult:
     """Run trials until `trials` of the study are complete; a study of the same name is resumed.
 
-    Several processes may call this on the same folder at once. A killed worker's trial is failed and retried after
+    Several processes may call this on the same storage at once. A killed worker's trial is failed and retried after
     its heartbeat's grace.
 
+    Args:
+        worker: number of this process, so that several do not draw the same first trials.
+
     Raises:
+        ConfigError: the space or the overrides name keys that training does not have.
         ServiceError: the study's storage cannot be used.
     """
-    study = open_study(config.search, folder, seed=config.seed)
+    study = open_study(config, folder, seed=run.seed + worker)
     optuna.storages.fail_stale_trials(study)
 
     def objective(trial: Trial) -> tuple[float, float]:
-        chosen = suggest(trial, config.search)
-        trial_config = _overlay(config, {**config.search.overrides, **chosen})
-        metrics = train(trial_config.run, shards=shards, out=folder / "trials" / f"{trial.number:04d}").metrics
+        trial_run = overlay(run, {**config.overrides, **suggest(trial, config)})
+        metrics = train(trial_run, shards=shards, out=folder / "trials" / f"{trial.number:04d}").metrics
         return metrics[NME], metrics[MACRO_F1]
 
     if _finished(study) < trials:
         stop = MaxTrialsCallback(trials, states=(TrialState.COMPLETE,))
         study.optimize(objective, callbacks=[stop], show_progress_bar=False)
-    return summarise(study, config.search)
+    return summarise(study)
 
 
 def open_study(config: SearchConfig, folder: Path, *, seed: int) -> optuna.Study:
-    """Create or resume the study in `folder`/study.db.
+    """Create or resume the study in the database of `RMTL_SEARCH_STORAGE`, else in `folder`/study.db.
 
     Raises:
         ServiceError: the storage is locked, damaged or cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    url = os.environ.get(STORAGE) or f"sqlite:///{folder.resolve() / 'study.db'}"
     try:
         storage = RDBStorage(
-            f"sqlite:///{folder.resolve() / 'study.db'}",
-            engine_kwargs={"connect_args": {"timeout": GRACE_S}},
+            url,
+            engine_kwargs={"connect_args": {"timeout": GRACE_S}} if url.startswith("sqlite") else None,
             heartbeat_interval=HEARTBEAT_S,
             grace_period=GRACE_S,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=2),
@@ -80,8 +88,8 @@ def open_study(config: SearchConfig, folder: Path, *, seed: int) -> optuna.Study
             load_if_exists=True,
         )
     except optuna.exceptions.StorageInternalError as error:
-        path = folder / "study.db"
-        raise ServiceError(f"{path}: {error}; another process may hold it, or the disk is full") from error
+        place = STORAGE if os.environ.get(STORAGE) else folder / "study.db"
+        raise ServiceError(f"{place}: {error}; another process may hold it, or the disk is full") from error
 
 
 def suggest(trial: Trial, config: SearchConfig) -> dict[str, float]:
@@ -102,11 +110,11 @@ def pick(front: Iterable[FrozenTrial]) -> FrozenTrial:
     return min(trials, key=distance)
 
 
-def summarise(study: optuna.Study, config: SearchConfig) -> SearchResult:
+def summarise(study: optuna.Study) -> SearchResult:
     """Front and pick of a study with at least one finished trial."""
     best = pick(study.best_trials)
     return SearchResult(
-        study=config.study,
+        study=study.study_name,
         finished=_finished(study),
         trial=best.number,
         values={NME: best.values[0], MACRO_F1: best.values[1]},
@@ -117,7 +125,3 @@ def summarise(study: optuna.Study, config: SearchConfig) -> SearchResult:
 
 def _finished(study: optuna.Study) -> int:
     return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-
-
-def _overlay(config: Config, values: dict[str, Any]) -> Config:
-    return parse_config(override(dump_config(config), values), origin="search trial")

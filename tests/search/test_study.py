@@ -37,8 +37,8 @@ def test_a_study_goes_on_where_it_stopped(config: Config, tmp_path: Path, monkey
 
     monkeypatch.setattr(module, "train", train)
     small = parse_config(override(dump_config(config), {"search.study": "resumed"}), origin="test")
-    assert search(small, shards=tmp_path, folder=tmp_path, trials=2).finished == 2
-    result = search(small, shards=tmp_path, folder=tmp_path, trials=5)
+    assert search(small.run, small.search, shards=tmp_path, folder=tmp_path, trials=2).finished == 2
+    result = search(small.run, small.search, shards=tmp_path, folder=tmp_path, trials=5)
     assert result.finished == len(seen) == 5
     assert set(result.overrides) == {item.name for item in config.search.space}
     study = open_study(small.search, tmp_path, seed=config.seed)

@@ -1,0 +1,131 @@
+"""What the steps show on the page of a run: Markdown and tables made from their reports."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from components.journal import Entry
+from model.schema import EXPRESSIONS, INTENDED_USE, ModelVersion, ValidationReport
+from model.storage import read_json
+
+if TYPE_CHECKING:
+    from model.search.study import SearchResult
+
+Row = Mapping[str, Any]
+
+
+def validation_page(report: ValidationReport) -> str:
+    """Faces by source and split, and what each rule that found something did."""
+    faces = [
+        {"source": source, "split": split, "faces": counts["faces"]}
+        for source, splits in report.counts["valid"].items()
+        for split, counts in splits.items()
+    ]
+    rules = [{"rule": rule["rule"], "kind": rule["kind"], "faces": rule["failed"]} for rule in report.rules]
+    return _page(
+        f"{report.valid} of {report.rows} faces are valid",
+        f"{report.quarantined} went to quarantine. Data digest `{report.data_digest}`.",
+        _table(faces),
+        _table([rule for rule in rules if rule["faces"]]),
+        *(f"Warning: {text}" for text in report.warnings),
+    )
+
+
+def confusion_matrix(reports: Path) -> tuple[list[str], list[list[int]]]:
+    """Names and counts (rows: actual, columns: predicted) as kfp's ClassificationMetrics takes them."""
+    pairs = pd.read_csv(reports / "plots" / "confusion.csv", keep_default_na=False)
+    counts = pd.crosstab(pairs["actual"], pairs["predicted"])
+    names = list(EXPRESSIONS)
+    filled = counts.reindex(index=names, columns=names, fill_value=0).to_numpy(np.int64)
+    return names, filled.tolist()
+
+
+def registration_page(version: ModelVersion) -> str:
+    """The version, the gate's word and its reasons."""
+    return _page(
+        f"{version.name} version {version.version}: gate {version.gate}",
+        f"Weights `{version.weights_digest}`, data `{version.data_digest}`.",
+        *(f"- {reason}" for reason in version.reasons),
+        INTENDED_USE,
+    )
+
+
+def search_page(result: "SearchResult") -> str:
+    """The front of the study, and the trial that was picked."""
+    rows = [
+        {"trial": item["trial"], "NME %": item["values"][0], "macro-F1 %": item["values"][1], **item["params"]}
+        for item in result.front
+    ]
+    return _page(f"{result.finished} trials, trial {result.trial} chosen", "Held-out faces.", _table(rows))
+
+
+def comparison(names: Sequence[str], rows: Sequence[Row], evaluations: Sequence[Path]) -> list[dict[str, Any]]:
+    """Name, overrides and headline values of each row."""
+    reports = [read_json(path) for path in evaluations]
+    return [
+        {
+            "name": name,
+            "overrides": dict(overrides),
+            "weights_digest": report["weights_digest"],
+            **report["summary"],
+        }
+        for name, overrides, report in zip(names, rows, reports, strict=True)
+    ]
+
+
+def comparison_page(compared: Sequence[Row]) -> str:
+    """The final answers' headline values, a line a row."""
+    shown = [
+        {name: value for name, value in row.items() if name == "name" or ("/" in name and not name.endswith("_base"))}
+        for row in compared
+    ]
+    return _page(f"{len(compared)} rows", _table(shown))
+
+
+def run_report(entries: Sequence[Entry], *, state: str, error: str | None, who: str) -> dict[str, Any]:
+    """Outcome and cost of a run: every try of every step, and the sums."""
+    failed = [entry for entry in entries if entry.exit_code]
+    return {
+        "state": state,
+        "who": who,
+        "failure": {"step": failed[-1].step, "exit_code": failed[-1].exit_code, "message": failed[-1].message}
+        if failed and state != "SUCCEEDED"
+        else None,
+        "orchestrator": error or "",
+        "seconds": round(sum(entry.seconds for entry in entries), 3),
+        "cpu_seconds": round(sum(entry.cpu_seconds for entry in entries), 2),
+        "gpu_seconds": round(sum(entry.seconds * entry.gpus for entry in entries), 3),
+        "steps": [
+            {
+                "step": entry.step,
+                "attempt": entry.attempt,
+                "exit_code": entry.exit_code,
+                "seconds": entry.seconds,
+                "cpu_seconds": entry.cpu_seconds,
+                "memory_mb": entry.memory_mb,
+                "gpus": entry.gpus,
+            }
+            for entry in entries
+        ],
+    }
+
+
+def run_page(report: Mapping[str, Any]) -> str:
+    """The run's report for people."""
+    failure = report["failure"]
+    cause = f"**{failure['step']}** ended with code {failure['exit_code']}: {failure['message']}" if failure else ""
+    cost = f"{report['seconds']} s in steps, {report['cpu_seconds']} s of CPU, {report['gpu_seconds']} s of GPU."
+    note = "Steps that the cache answered are not listed."
+    return _page(f"Run {report['state'].lower()}", cause, cost, _table(report["steps"]), note)
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", *(part for part in parts if part)]) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """A Markdown table; empty without rows."""
+    return pd.DataFrame(rows).to_markdown(index=False, floatfmt=".4g") if rows else ""

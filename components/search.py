@@ -1,0 +1,61 @@
+"""Search over the loss weights: one of several workers on one study, then the choice."""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def search_worker(
+    train: dict[str, Any],
+    section: dict[str, Any],
+    worker: int,
+    seed: int,
+    data_digest: str,
+    shards: dsl.Input[dsl.Dataset],
+    trials: dsl.Output[dsl.Artifact],
+) -> None:
+    """Run trials until the study of `RMTL_SEARCH_STORAGE` has enough; `worker` makes the draws differ."""
+    from pathlib import Path
+
+    from components.step import step
+    from model.config import SearchConfig, parse_run, parse_section
+    from model.schema import to_json
+    from model.search.study import search
+    from model.storage import write_json
+
+    with step("search", inputs=[shards], outputs=[trials]):
+        config = parse_section(SearchConfig, section, name="search").on_data(data_digest)
+        run, out = parse_run(train, seed=seed), Path(trials.path)
+        result = search(run, config, shards=Path(shards.path), folder=out, trials=config.trials, worker=worker)
+        write_json(out / "search.json", to_json(result))
+        trials.metadata["data_digest"] = data_digest
+
+
+@component
+def choose(
+    section: dict[str, Any],
+    seed: int,
+    data_digest: str,
+    trials: dsl.Input[list[dsl.Artifact]],
+    report: dsl.Output[dsl.Artifact],
+    summary: dsl.Output[dsl.Markdown],
+) -> dict[str, Any]:
+    """Returns the dotted names and values of the trial picked from the study's front."""
+    from pathlib import Path
+
+    from components.pages import search_page
+    from components.step import step
+    from model.config import SearchConfig, parse_section
+    from model.schema import to_json
+    from model.search.study import open_study, summarise
+    from model.storage import write_json
+
+    with step("choose", inputs=trials, outputs=[report, summary]):
+        config = parse_section(SearchConfig, section, name="search").on_data(data_digest)
+        result = summarise(open_study(config, Path(trials[0].path), seed=seed))
+        write_json(Path(report.path), to_json(result))
+        Path(summary.path).write_text(search_page(result))
+    return result.overrides

@@ -1,0 +1,110 @@
+"""kfp's local cache, exact: source code belongs to the key, and bytes that changed are no hit."""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kfp import dsl
+from kfp.local import cache
+from kfp.local.cache import LocalCache
+
+import model
+from components.step import DIGEST
+from model.errors import ConfigError, StorageError
+from model.storage import digest_bytes, digest_tree
+
+OTHER_SOURCES = {
+    "resolve": ["model/data/ingest.py"],
+    "ingest": ["model/data/ingest.py"],
+    "search-worker": ["model/search", "model/train", "model/net"],
+    "choose": ["model/search"],
+    "compare": [],
+    "promote": ["model/registry"],
+    "deploy": ["model/serving"],
+}
+"""Source of the steps that are no stage of dvc.yaml."""
+
+_log = logging.getLogger(__name__)
+
+
+class ExactCache(LocalCache):  # type: ignore[misc]
+    """Answers only with what the same code made of the same inputs, and still has the bytes that it had then.
+
+    Attributes:
+        hits: outputs that were answered, by step.
+    """
+
+    def __init__(self, folder: Path, code: Mapping[str, str]) -> None:
+        super().__init__(cache_root=str(folder))
+        self._code = code
+        self.hits: dict[str, list[dict[str, Any]]] = {}
+
+    def compute_key(self, component_name: str, *arguments: Any, **named: Any) -> str:
+        """kfp's own key, and the digest of the step's source; on a cluster the image's tag stands for it."""
+        key = super().compute_key(component_name, *arguments, **named)
+        return digest_bytes(f"{key} {self._code[step_of(component_name)]}".encode())
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The outputs kept under a key, unless a file of theirs was altered since."""
+        outputs: dict[str, Any] | None = super().get(key)
+        if outputs is None:
+            return None
+        for artifact in artifacts_of(outputs):
+            if not unaltered(artifact):
+                _log.warning("%s: altered or gone since it was written; the step runs again", artifact.uri)
+                return None
+        step = next((item.metadata["step"] for item in artifacts_of(outputs) if "step" in item.metadata), "")
+        self.hits.setdefault(step, []).append(outputs)
+        return outputs
+
+
+def install(exact: ExactCache | None) -> None:
+    """Make kfp's local runners use this cache, or none, in the present process."""
+    cache.get_local_cache = lambda: exact
+
+
+def artifacts_of(outputs: Mapping[str, Any]) -> Iterator[dsl.Artifact]:
+    """The artifacts among a step's outputs."""
+    return (value for value in outputs.values() if isinstance(value, dsl.Artifact))
+
+
+def unaltered(artifact: dsl.Artifact) -> bool:
+    """Whether an artifact has the digest that its step gave it; one without digest has no file."""
+    stated = artifact.metadata.get(DIGEST)
+    try:
+        return stated is None or digest_tree(Path(artifact.path)) == stated
+    except StorageError:
+        return False
+
+
+def step_of(component_name: str) -> str:
+    """`comp-train-2` is the second use of step `train`."""
+    return re.sub(r"-\d+$", "", component_name.removeprefix("comp-"))
+
+
+def code_digests(stages: Path) -> dict[str, str]:
+    """Digest of the source of each step: what its stage of dvc.yaml depends on, else what `OTHER_SOURCES` has.
+
+    Raises:
+        ConfigError: the file is missing or no DVC pipeline.
+    """
+    folder = Path(model.__file__).parent.parent
+    try:
+        tree = yaml.safe_load(stages.read_text())["stages"]
+        sources = {name: [item for item in stage["deps"] if item.startswith("model/")] for name, stage in tree.items()}
+    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{stages}: not a DVC pipeline: {error}; run in the folder of the project") from error
+    return {name: _digest([folder / item for item in items]) for name, items in (sources | OTHER_SOURCES).items()}
+
+
+def _digest(paths: list[Path]) -> str:
+    return digest_bytes("\n".join(_source_digest(path) for path in sorted(paths)).encode())
+
+
+def _source_digest(path: Path) -> str:
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    kept = (file for file in files if file.is_file() and "__pycache__" not in file.parts)
+    return digest_bytes("".join(f"{file.name} {digest_tree(file)}\n" for file in kept).encode())

@@ -1,0 +1,71 @@
+"""What a cluster gives each step: secrets, settings, memory, accelerators, limits.
+
+Names of objects in the namespace; their contents never pass through a pipeline.
+"""
+
+import os
+
+from kfp import kubernetes
+from kfp.dsl import PipelineConfig, PipelineTask
+
+GPUS = int(os.environ.get("RMTL_TRAIN_GPUS", "1"))
+HOUR_S = 3600
+USER = 10001
+
+SETTINGS = "rmtl-settings"
+SETTINGS_KEYS = (
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL_S3",
+    "MLFLOW_TRACKING_URI",
+    "RMTL_JOURNAL",
+    "RMTL_KSERVE_NAMESPACE",
+    "RMTL_SERVE_IMAGE",
+    "RMTL_TRAIN_NAMESPACE",
+)
+SECRETS = {
+    "rmtl-s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "rmtl-mlflow": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    "rmtl-search": ("RMTL_SEARCH_STORAGE",),
+    "rmtl-endpoint": ("RMTL_ENDPOINT_TOKEN",),
+}
+SHARED_CLAIM, SHARED_FOLDER = "rmtl-shared", "/shared"
+
+# A cluster is kept clean of finished runs after a week; their artifacts stay.
+CONFIG = PipelineConfig(ttl_seconds_after_finished=7 * 24 * HOUR_S, active_deadline_seconds=48 * HOUR_S)
+
+
+def place(task: PipelineTask, *, secrets: tuple[str, ...] = ("rmtl-s3",), hours: int = 2) -> PipelineTask:
+    """What every step has: settings, the secrets it needs, a scratch folder, a user without rights, a time limit."""
+    kubernetes.use_config_map_as_env(task, SETTINGS, {key: key for key in SETTINGS_KEYS}, optional=True)
+    for secret in secrets:
+        kubernetes.use_secret_as_env(task, secret, {key: key for key in SECRETS[secret]}, optional=True)
+    # The report finds the steps of its own run by this label.
+    kubernetes.use_field_path_as_env(task, "RMTL_RUN", "metadata.labels['pipeline/runid']")
+    kubernetes.empty_dir_mount(task, volume_name="scratch", mount_path="/tmp")
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
+    kubernetes.set_timeout(task, hours * HOUR_S)
+    return task
+
+
+def retried(task: PipelineTask) -> PipelineTask:
+    """Try a step that talks to a service again; a failure by contract ends the retries at once (`components.step`)."""
+    return task.set_retry(num_retries=2, backoff_duration="5s", backoff_factor=2.0, backoff_max_duration="60s")
+
+
+def shared(task: PipelineTask) -> PipelineTask:
+    """Mount the folder that several pods see."""
+    return kubernetes.mount_pvc(task, pvc_name=SHARED_CLAIM, mount_path=SHARED_FOLDER)
+
+
+def accelerated(task: PipelineTask) -> PipelineTask:
+    """Ask for the GPUs of `RMTL_TRAIN_GPUS`, a node that has them, and memory that the loader's workers share.
+
+    The number is fixed when the pipeline is compiled: kfp 2.17 loses a parameter that only the platform reads inside
+    an exit handler.
+    """
+    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="4Gi")
+    if GPUS:
+        task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(GPUS)
+        kubernetes.add_node_selector(task, label_key="nvidia.com/gpu.present", label_value="true")
+        kubernetes.add_toleration(task, key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
+    return task

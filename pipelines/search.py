@@ -1,0 +1,76 @@
+"""From a data version to a model with searched loss weights, registered for the gate.
+
+1. data version to shards, 2. several workers on one study, 3. choose from its front, 4. train with the choice,
+5. evaluate, 6. register and judge; in any case 7. report.
+
+Run:
+    rmtl pipeline run --pipeline search
+"""
+
+from typing import Any
+
+from kfp import dsl
+
+from components.evaluate import evaluate as evaluate_model
+from components.register import register as register_model
+from components.report import report as report_run
+from components.search import choose as choose_trial
+from components.search import search_worker
+from components.train import train as train_model
+from pipelines.data import prepare, version_of
+from pipelines.platform import CONFIG, accelerated, place, retried, shared
+
+NAME = "residual-mtl-search"
+STUDY = ("rmtl-s3", "rmtl-search")
+
+
+@dsl.pipeline(name=NAME, description="Search the loss weights, train with the choice.", pipeline_config=CONFIG)
+def search(
+    data_version: str,
+    named_by: str,
+    repository: str,
+    remote: str,
+    seed: int,
+    index: dict[str, Any],
+    validate: dict[str, Any],
+    shard: dict[str, Any],
+    train: dict[str, Any],
+    evaluate: dict[str, Any],
+    register: dict[str, Any],
+    search: dict[str, Any],
+    workers: list[int],
+    topology: dict[str, Any],
+    who: str,
+) -> None:
+    """Parameters as in `pipelines.training`; `workers` numbers the workers (0, 1, ...), which share one study."""
+    with dsl.ExitHandler(place(report_run(who=who).set_caching_options(False)), name="steps"):
+        version = version_of(data_version, named_by=named_by, repository=repository)
+        faces = prepare(version, seed=seed, index=index, validate=validate, shard=shard, remote=remote)
+        with dsl.ParallelFor(workers, name="workers") as worker:
+            worked = search_worker(
+                train=train, section=search, worker=worker, seed=seed, data_digest=faces.digest, shards=faces.shards
+            )
+            accelerated(place(worked, secrets=STUDY, hours=24))
+        trials = dsl.Collected(worked.outputs["trials"])
+        chosen = choose_trial(section=search, seed=seed, data_digest=faces.digest, trials=trials)
+        overrides = place(chosen, secrets=STUDY).outputs["Output"]
+        trained = train_model(
+            section=train,
+            overrides=overrides,
+            topology=topology,
+            seed=seed,
+            data_digest=faces.digest,
+            shards=faces.shards,
+        )
+        weights = accelerated(shared(place(trained, hours=24))).outputs["weights"]
+        evaluated = evaluate_model(
+            section=evaluate,
+            seed=seed,
+            data_digest=faces.digest,
+            data=faces.data,
+            valid_manifest=faces.valid_manifest,
+            weights=weights,
+        )
+        reports = place(evaluated).outputs["reports"]
+        registered = register_model(section=register, data_digest=faces.digest, weights=weights, reports=reports)
+        retried(place(registered, secrets=("rmtl-s3", "rmtl-mlflow")))
