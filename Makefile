@@ -13,10 +13,19 @@ else
 export UV_TORCH_BACKEND ?= $(TORCH)
 endif
 
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+RMTL_IMAGE ?= residual-mtl:$(VERSION)
+RMTL_SERVE_IMAGE ?= residual-mtl-serve:$(VERSION)
+# A certificate and a folder of wheels go into the context, and from there into the build stages only.
+IMAGE_ARGUMENTS = VERSION=$(VERSION) RMTL_GIT_REVISION=$(shell git rev-parse HEAD) TORCH=$(TORCH) PIP_INDEX_URL \
+  $(if $(BASE_IMAGE),BASE_IMAGE) \
+  $(if $(PIP_CERT),PIP_CERT=/build/ca.crt) \
+  $(if $(PIP_FIND_LINKS),PIP_FIND_LINKS=$(if $(wildcard $(PIP_FIND_LINKS)/.),/build/wheels,$(PIP_FIND_LINKS)))
+
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "%-16s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.ready ## Create the environment in .venv
 
@@ -48,7 +57,17 @@ lint: setup ## Run ruff, mypy and import-linter
 unit: setup data ## Run pytest
 	pytest --numprocesses 2 --dist loadfile
 
+images: ## Build the images residual-mtl and residual-mtl-serve
+	@rm -rf build/image && mkdir -p build/image/wheels
+	@$(if $(PIP_CERT),cp --dereference $(PIP_CERT) build/image/ca.crt)
+	@$(if $(wildcard $(PIP_FIND_LINKS)/*.whl),cp $(PIP_FIND_LINKS)/*.whl build/image/wheels)
+	docker build $(IMAGE_OPTIONS) $(addprefix --build-arg ,$(IMAGE_ARGUMENTS)) --target serve --tag $(RMTL_SERVE_IMAGE) .
+	docker build $(IMAGE_OPTIONS) $(addprefix --build-arg ,$(IMAGE_ARGUMENTS)) --target train --tag $(RMTL_IMAGE) .
+
+test-containers: setup ## Build the images and run the tests inside them (starts an engine as root where none runs)
+	pytest -m container
+
 clean: ## Remove what the steps made (not data, not the environment)
 	rm -rf artifacts reports/plots reports/data_docs
 
-.PHONY: help setup synth data demo test lint unit clean
+.PHONY: help setup synth data demo test lint unit images test-containers clean

@@ -1,4 +1,4 @@
-"""`rmtl deploy`: the champion behind an endpoint on this machine."""
+"""`rmtl deploy`: the champion behind an endpoint on this machine, or a model in the foreground of a container."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,14 +8,20 @@ import typer
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
 from model.config import Config
-from model.errors import GateError
-from model.schema import to_json
+from model.errors import ConfigError, GateError
+from model.schema import Deployment, to_json
 
 
 @app.command()
 def deploy(
+    *,
     update: Annotated[bool, typer.Option("--update", help="Replace the running endpoint.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the endpoint.")] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Serve until SIGTERM; logs go to stderr.")] = False,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="With --foreground: weights folder or .mar, not the champion.")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="With --foreground: address to listen on.")] = "127.0.0.1",
     params: Params = PARAMS_FILE,
     as_json: AsJson = False,
 ) -> None:
@@ -25,18 +31,37 @@ def deploy(
     """
     from model.serving import server
 
+    if foreground and (update or stop):
+        raise ConfigError("--foreground starts an endpoint of its own; leave out --update and --stop")
+    if not foreground and (weights or host != "127.0.0.1"):
+        raise ConfigError("--weights and --host go with --foreground; `rmtl deploy` serves the champion, here")
     if stop:
         show({"stopped": server.stop(None, state=workspace.SERVE)}, as_json=as_json)
         return
     config = read_config(params, None)
-    archive = _champion_archive(config)
+    if foreground:
+        _serve(config, weights, host, as_json=as_json)
+        return
+    archive = _champion_archive(config, workspace.DEPLOYED)
     if update:
         server.stop(None, state=workspace.SERVE)
     deployment = server.start(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
     show(to_json(deployment), as_json=as_json)
 
 
-def _champion_archive(config: Config) -> Path:
+def _serve(config: Config, weights: Path | None, host: str, *, as_json: bool) -> None:
+    from model.serving.foreground import as_archive, serve
+
+    def announce(deployment: Deployment) -> None:
+        show(to_json(deployment), as_json=as_json)
+
+    def find(out: Path) -> Path:
+        return as_archive(config.package, weights, out) if weights else _champion_archive(config, out)
+
+    serve(config.deploy, find=find, host=host, announce=announce)
+
+
+def _champion_archive(config: Config, out: Path) -> Path:
     """The archive of the version that the promotion log calls champion; an alias moved by hand deploys nothing."""
     from model.registry.promotion import history
     from model.registry.promotion_log import champions
@@ -47,5 +72,5 @@ def _champion_archive(config: Config) -> Path:
     versions = champions(history(name))
     if not versions:
         raise GateError(f"{name}: no version was promoted; `rmtl register`, then `rmtl promote`")
-    weights = fetch(f"models:/{name}/{versions[-1]}", workspace.SERVE_WEIGHTS)
-    return package(config.package, weights=weights, out=workspace.ARTIFACTS / "deployed", version=versions[-1])
+    weights = fetch(f"models:/{name}/{versions[-1]}", out / "weights")
+    return package(config.package, weights=weights, out=out, version=versions[-1])

@@ -13,7 +13,7 @@ SHARDS = ARTIFACTS / "shards"
 TRAIN = ARTIFACTS / "train"
 PREDICTIONS = ARTIFACTS / "predictions.parquet"
 SERVE = ARTIFACTS / "serve"
-SERVE_WEIGHTS = ARTIFACTS / "deployed" / "weights"
+DEPLOYED = ARTIFACTS / "deployed"
 SEARCH = ARTIFACTS / "search"
 
 EVALUATION = REPORTS / "evaluation.json"

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from model.serving.router import SETTINGS_FILE, TOKEN_FILE, UPSTREAM_KEY_FILE, R
 from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java, free_ports
 from model.storage import atomic_path, read_json, write_json
 
-__all__ = ["find_java", "start", "status", "stop"]
+__all__ = ["Surroundings", "find_java", "is_whole", "start", "status", "stop"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +36,34 @@ STATE_FILE = "state.json"
 UPSTREAM_TIMEOUT_S = 60.0
 STOP_S = 15.0
 
+_PROCESSES = ("router", "torchserve")
+"""In the order in which they end: the router answers what is under way while TorchServe still works."""
+
 Golden = Sequence[tuple[bytes, list[Box] | None]]
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Address the router listens on, and whether logs go to this process's stderr; else to files in the state folder.
+
+    TorchServe itself listens on this machine only, wherever the router does.
+    """
+
+    host: str = LOCALHOST
+    console: bool = False
+
+
+HERE = Surroundings()
+
+
 def start(
-    config: DeployConfig, *, archive: Path, state: Path, report: Path, golden: Golden | None = None
+    config: DeployConfig,
+    *,
+    archive: Path,
+    state: Path,
+    report: Path,
+    golden: Golden | None = None,
+    around: Surroundings = HERE,
 ) -> Deployment:
     """Serve an archive and check its answers; the endpoint runs on when this process ends.
 
@@ -53,6 +77,7 @@ def start(
         report: `deployment.json`, written last.
         golden: pictures and boxes whose answers are compared with those of a predictor in this process; made pictures
             where they are not given.
+        around: who may ask, and where logs go; by default this machine, and files.
 
     Raises:
         ConfigError: RMTL_PORT is no port number.
@@ -68,9 +93,9 @@ def start(
         weights = unpack(archive, Path(scratch) / "weights")
         version = read_package(weights).model_version
         predictor = Predictor(weights, version=version)
-        _prepare(config, archive, state, port)
+        _prepare(config, archive, state, (around.host, port))
         try:
-            client = _launch(config, state, archive.stem, port)
+            client = _launch(config, state, archive.stem, console=around.console)
             _compare(client, predictor, golden or golden_pictures(config.golden))
         except BaseException:
             _end(state)
@@ -92,7 +117,7 @@ def stop(deployment: Deployment | None, *, state: Path) -> bool:
     The folder tells; the deployment's number is used where the folder is gone.
     """
     ended = _end(state)
-    if deployment and not ended and _is_router(deployment.pid):
+    if deployment and deployment.pid and not ended and _is_router(deployment.pid):
         ended = _terminate([psutil.Process(deployment.pid)])
     return ended
 
@@ -107,7 +132,12 @@ def status(state: Path) -> dict[str, Any]:
     return {"running": bool(processes), "ready": bool(processes) and _ready(url), "url": url}
 
 
-def _prepare(config: DeployConfig, archive: Path, state: Path, port: int) -> None:
+def is_whole(state: Path) -> bool:
+    """Whether router and TorchServe both run."""
+    return len(_processes(state)) == len(_PROCESSES)
+
+
+def _prepare(config: DeployConfig, archive: Path, state: Path, address: tuple[str, int]) -> None:
     store = state / "store"
     shutil.rmtree(store, ignore_errors=True)
     store.mkdir(parents=True)
@@ -118,8 +148,8 @@ def _prepare(config: DeployConfig, archive: Path, state: Path, port: int) -> Non
     (state / "config.properties").write_text(text)
     (state / UPSTREAM_KEY_FILE).unlink(missing_ok=True)
     settings = RouterSettings(
-        host=LOCALHOST,
-        port=port,
+        host=address[0],
+        port=address[1],
         upstream=f"http://{LOCALHOST}:{ports.inference}",
         model=archive.stem,
         max_body_bytes=max_body,
@@ -135,11 +165,11 @@ def _prepare(config: DeployConfig, archive: Path, state: Path, port: int) -> Non
             stream.write(token + "\n")
 
 
-def _launch(config: DeployConfig, state: Path, name: str, port: int) -> EndpointClient:
+def _launch(config: DeployConfig, state: Path, name: str, *, console: bool) -> EndpointClient:
     """Start both processes, note them, and wait until the model is ready."""
     scratch = Path(tempfile.mkdtemp(prefix="rmtl-", dir="/tmp"))
     deadline = time.monotonic() + config.startup_s
-    server = torchserve.launch(state, store=state / "store", scratch=scratch)
+    server = torchserve.launch(state, store=state / "store", scratch=scratch, console=console)
     noted: dict[str, Any] = {"scratch": str(scratch), "torchserve": _identity(server.pid)}
     write_json(state / STATE_FILE, noted)
     while not (state / UPSTREAM_KEY_FILE).is_file():
@@ -147,11 +177,12 @@ def _launch(config: DeployConfig, state: Path, name: str, port: int) -> Endpoint
     with (state / "router.log").open("wb") as log:
         command = [sys.executable, "-m", "model.serving.router", str(state)]
         environment = torchserve.clean_environment()
+        output = None if console else log
         router = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     write_json(state / STATE_FILE, noted | {"router": _identity(router.pid)})
-    url = f"http://{LOCALHOST}:{port}"
+    url = f"http://{LOCALHOST}:{read_json(state / SETTINGS_FILE)['port']}"
     while not _ready(url):
         _wait(server, deadline, state)
         _wait(router, deadline, state)
@@ -190,7 +221,7 @@ def _processes(state: Path) -> list[psutil.Process]:
     """Processes of the state file that still run, router first."""
     noted = read_json(state / STATE_FILE)
     found = []
-    for name in ("router", "torchserve"):
+    for name in _PROCESSES:
         pid, started = noted.get(name, (0, 0.0))
         if _is_alive(pid) and abs(psutil.Process(pid).create_time() - started) < 1:
             found.append(psutil.Process(pid))
@@ -211,15 +242,25 @@ def _end(state: Path) -> bool:
 
 
 def _terminate(processes: list[psutil.Process]) -> bool:
-    """Ask processes and their children to end, then make them."""
-    family = [member for process in processes for member in (process, *process.children(recursive=True))]
+    """Ask each process and its children to end, one process after the other, then make them."""
     for process in processes:
+        family = [process, *process.children(recursive=True)]
         process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=STOP_S)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=STOP_S)
+        for member in _survivors(family):
+            member.kill()
+        _survivors(family)
     return bool(processes)
+
+
+def _survivors(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Those still alive after `STOP_S`.
+
+    Zombies count as gone: in a container, orphans become children of this process, which never waits for them.
+    """
+    deadline = time.monotonic() + STOP_S
+    while (alive := [member for member in family if _is_alive(member.pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return alive
 
 
 def _is_router(pid: int) -> bool:

@@ -129,13 +129,14 @@ def configuration(ports: Ports, *, store: Path, archive: str, max_body_bytes: in
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
 
-def launch(folder: Path, *, store: Path, scratch: Path) -> subprocess.Popen[bytes]:
+def launch(folder: Path, *, store: Path, scratch: Path, console: bool = False) -> subprocess.Popen[bytes]:
     """Start the Java front end with `folder/config.properties`; it starts its Python workers in this environment.
 
     Args:
         folder: its working folder; it writes `key_file.json` and `logs/` there.
         store: folder of archives.
         scratch: for unpacked archives and the workers' sockets; the path has to be short (108 bytes with the name).
+        console: warnings and errors go to this process's stderr, and no log file is written.
 
     Raises:
         FaceError: no Java.
@@ -144,6 +145,8 @@ def launch(folder: Path, *, store: Path, scratch: Path) -> subprocess.Popen[byte
 
     home = Path(ts.__file__).parent
     command = [str(find_java()), f"-Dmodel_server_home={home.parent}", f"-Djava.io.tmpdir={scratch}", "-Xmx512m"]
+    if console:
+        command += [f"-Dlog4j.configurationFile={Path(__file__).with_name('log4j2.xml').as_uri()}"]
     command += ["-cp", str(home / "frontend" / "*"), "org.pytorch.serve.ModelServer", "--python", sys.executable]
     command += ["-f", str((folder / "config.properties").resolve()), "-s", str(store.resolve()), "-ncs"]
     with (folder / "torchserve.err").open("wb") as errors:
@@ -153,7 +156,7 @@ def launch(folder: Path, *, store: Path, scratch: Path) -> subprocess.Popen[byte
             env=clean_environment() | {"LOG_LOCATION": "logs", "METRICS_LOCATION": "logs", "TEMP": str(scratch)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=errors,
+            stderr=None if console else errors,
             start_new_session=True,
         )
 
