@@ -12,8 +12,6 @@ from model.errors import ConfigError, DataContractError, FaceError, GateError, S
 from pipelines.server import Connection, OutageError, present
 from pipelines.submit import run_url
 
-PACE_S = 5.0
-OUTAGE_S = 600.0
 SUCCEEDED = "SUCCEEDED"
 SETTLED = frozenset({SUCCEEDED, "FAILED", "ERROR", "SKIPPED", "CANCELED"})
 WAITING = "waiting"
@@ -47,8 +45,11 @@ class Outcome:
 class Patience:
     """How often to ask, and how long an outage of the server may last."""
 
-    pace_s: float = PACE_S
-    outage_s: float = OUTAGE_S
+    pace_s: float
+    outage_s: float
+
+
+PATIENCE = Patience(pace_s=5.0, outage_s=600.0)
 
 
 def follow(
@@ -57,7 +58,7 @@ def follow(
     *,
     show: Callable[[Sequence[Task]], None],
     say: Callable[[str], None],
-    patience: Patience = Patience(),
+    patience: Patience | None = None,
 ) -> Outcome:
     """Ask until the run has ended, hand each picture of it to `show`, and tell outages by `say`.
 
@@ -65,6 +66,7 @@ def follow(
         ServiceError: the server was away for longer than `patience` allows, or refuses the token; the run goes on.
     """
     steps: list[str] | None = None
+    patience = patience or PATIENCE
     while True:
         run = _patiently(lambda: _run(run_id, connection), run_id, connection, say=say, patience=patience)
         steps = _steps(run, connection) if steps is None else steps

@@ -231,9 +231,11 @@ def _variable(name: str) -> str | None:
 
 
 def main() -> int:
-    """Tell whether the configured server answers; returns the exit code."""
+    """Tell whether the configured server answers and takes the token; returns the exit code."""
     try:
         connection = connect(read_server())
+        place = {"namespace": connection.namespace} if connection.namespace else {}
+        connection.ask(connection.client.experiments.experiment_service_list_experiments, page_size=1, **place)
     except FaceError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code

@@ -55,3 +55,13 @@ def _node(run: Mapping[str, Any], name: str, state: str, children: Sequence[str]
         "pod_name": "",
         "child_tasks": [{"task_id": "", "pod_name": child} for child in children],
     }
+
+
+def step_log(code: int, words: str = "validate: 12 of 100 rows over budget") -> str:
+    """What a pod leaves: our last words, the launcher's, and those of Argo's executor, which always says 1."""
+    return (
+        f"INFO model.train: began\nerror: {words}\n"
+        f"F1124 11:32:42.058914      42 main.go:58] failed to execute component: exit status {code}\n"
+        'time="2026-11-24T11:32:43.100Z" level=info msg="sub-process exited" argo=true error="<nil>"\n'
+        "Error: exit status 1\n"
+    )

@@ -8,13 +8,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlparse
 
-from tests.kfp_api import KfpApi
+from tests.kfp_api import API, KfpApi
 from tests.kfp_requests import Request, refusal
 
 TOKEN = "canary-token-never-to-be-written-anywhere"
@@ -28,7 +28,8 @@ class Faults:
     Attributes:
         statuses: answered in the server's shape of errors.
         drops: connections closed without an answer.
-        delay_s: waited before each answer.
+        delay_s: waited before each request is looked at.
+        late: seconds between deed and answer, by path below the API.
         nonsense: answered with 200 instead of JSON.
         login: `redirect` to a page for people, as a proxy for authentication does, or that `page` at once.
     """
@@ -36,6 +37,7 @@ class Faults:
     statuses: list[int] = field(default_factory=list)
     drops: int = 0
     delay_s: float = 0.0
+    late: dict[str, float] = field(default_factory=dict)
     nonsense: bytes | None = None
     login: str = ""
 
@@ -115,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, json.dumps(refusal(status, "as the test asked", request)).encode(), "application/json")
         else:
             status, answer = self.kfp.answer(request)
+            time.sleep(faults.late.get(request.path.removeprefix(API), 0))
             content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
             self._send(status, content, "text/plain" if isinstance(answer, str) else "application/json")
 
@@ -122,5 +125,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(ConnectionError):  # the client may have given up
+            self.end_headers()
+            self.wfile.write(content)

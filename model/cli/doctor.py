@@ -20,6 +20,7 @@ from model.errors import FaceError, ServiceError
 PACKAGES = ("torch", "mlflow", "dvc", "boto3", "great-expectations", "optuna", "kfp", "torchserve")
 PORTS = {"endpoint": "RMTL_PORT", "mlflow ui": "RMTL_MLFLOW_PORT"}
 LOW_DISK_BYTES = 5 * 1024**3
+KUBEFLOW_S = 30
 
 Status = Literal["ok", "note", "away"]
 
@@ -125,6 +126,20 @@ def _s3() -> Iterator[Finding]:
         yield Finding("s3", "away", f"{bucket}: {error}; check AWS_ENDPOINT_URL_S3 and the keys")
 
 
+def _kubeflow() -> Iterator[Finding]:
+    if not os.environ.get("RMTL_KFP_HOST"):
+        yield Finding("kubeflow", "ok", "not configured; set RMTL_KFP_HOST to submit pipelines")
+        return
+    command = [sys.executable, "-m", "pipelines.server"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False, timeout=KUBEFLOW_S)
+    except subprocess.TimeoutExpired:
+        yield Finding("kubeflow", "away", f"no answer in {KUBEFLOW_S} s; check RMTL_KFP_HOST")
+        return
+    lines = (asked.stderr if asked.returncode else asked.stdout).strip().splitlines() or ["ended without a word"]
+    yield Finding("kubeflow", "away" if asked.returncode else "ok", lines[-1])
+
+
 def _token() -> Iterator[Finding]:
     known = "set" if os.environ.get("RMTL_ENDPOINT_TOKEN") else "not set; `rmtl deploy` writes one into its key file"
     yield Finding("endpoint token", "ok", known)
@@ -155,5 +170,6 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _dvc_remote,
     _mlflow,
     _s3,
+    _kubeflow,
     _token,
 )

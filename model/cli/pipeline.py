@@ -1,4 +1,4 @@
-"""`rmtl pipeline`: compile the pipelines, or run one on this machine.
+"""`rmtl pipeline`: compile the pipelines, run one here, submit one to a Kubeflow server.
 
 `model` never imports `pipelines`; the command hands over to its program.
 """
@@ -10,7 +10,7 @@ import typer
 
 from model.cli.app import app
 
-group = typer.Typer(help="Kubeflow pipelines: compile, run here.", no_args_is_help=True)
+group = typer.Typer(help="Kubeflow pipelines: compile, run here, submit, schedule.", no_args_is_help=True)
 app.add_typer(group, name="pipeline")
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -27,13 +27,53 @@ def compile_pipelines(context: typer.Context) -> None:
 
 @group.command(context_settings=PASS_ON)
 def run(context: typer.Context) -> None:
-    """Run the training pipeline with kfp's local runner; leaves artifacts/pipeline/<run>/evaluation.json.
+    """Run a pipeline with kfp's local runner; leaves artifacts/pipeline/<run>/evaluation.json.
 
     Example: rmtl pipeline run --runner subprocess
     """
     _hand_over("run", context)
 
 
+@group.command(context_settings=PASS_ON)
+def submit(context: typer.Context) -> None:
+    """Run a pipeline on the server that RMTL_KFP_HOST names; with --wait the exit code is the outcome.
+
+    Example: rmtl pipeline submit --remote s3://bucket/face --wait
+    """
+    _hand_over("submit", context)
+
+
+@group.command(context_settings=PASS_ON)
+def follow(context: typer.Context) -> None:
+    """Follow a run that was submitted; the exit code is its outcome.
+
+    Example: rmtl pipeline follow RUN_ID
+    """
+    _hand_over("follow", context)
+
+
+@group.command(context_settings=PASS_ON)
+def schedule(context: typer.Context) -> None:
+    """Run a pipeline at fixed times, each time with the newest data of a branch.
+
+    Example: rmtl pipeline schedule --cron "0 6 * * *" --data-version main
+    """
+    _hand_over("schedule", context)
+
+
+@group.command(context_settings=PASS_ON)
+def schedules(context: typer.Context) -> None:
+    """List the schedules, or stop one.
+
+    Example: rmtl pipeline schedules --stop residual-mtl-training
+    """
+    _hand_over("schedules", context)
+
+
 def _hand_over(command: str, context: typer.Context) -> None:
-    code = subprocess.run([sys.executable, "-m", "pipelines", command, *context.args], check=False).returncode
-    raise typer.Exit(code)
+    with subprocess.Popen([sys.executable, "-m", "pipelines", command, *context.args]) as child:
+        while True:
+            try:
+                raise typer.Exit(child.wait())
+            except KeyboardInterrupt:
+                continue  # the terminal told the child as well, which says what it leaves behind
