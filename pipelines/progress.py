@@ -1,6 +1,5 @@
-"""Follow a run to its end: a table of tasks, and in words what failed."""
+"""Follow a run to its end: the states of its tasks, and how it ended."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,19 +7,18 @@ from datetime import UTC, datetime
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from model.errors import ConfigError, DataContractError, FaceError, GateError, ServiceError
+from model.errors import FaceError, ServiceError
+from pipelines.failure import details_of, failure_of
 from pipelines.server import Connection, OutageError, present
 from pipelines.submit import run_url
 
 SUCCEEDED = "SUCCEEDED"
-SETTLED = frozenset({SUCCEEDED, "FAILED", "ERROR", "SKIPPED", "CANCELED"})
+FAILED = ("FAILED", "ERROR")
+SETTLED = frozenset({SUCCEEDED, *FAILED, "SKIPPED", "CANCELED"})
 WAITING = "waiting"
 
 # A task has several nodes where a loop repeats it; the first of these that one of them is in stands for all.
-_LOUDEST = ("FAILED", "ERROR", "RUNNING", "PENDING", "CANCELING", "CANCELED", "PAUSED", SUCCEEDED, "SKIPPED")
-_ERRORS: Mapping[int, type[FaceError]] = {
-    error.exit_code: error for error in (ConfigError, DataContractError, GateError, ServiceError)
-}
+_LOUDEST = (*FAILED, "RUNNING", "PENDING", "CANCELING", "CANCELED", "PAUSED", SUCCEEDED, "SKIPPED")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,8 @@ def follow(
         tasks = summarize(run, steps)
         show(tasks)
         if run.state in SETTLED:
-            failure = None if run.state == SUCCEEDED else _failure(run, tasks, connection)
+            failed = [task.name for task in tasks if task.state in FAILED]
+            failure = None if run.state == SUCCEEDED else failure_of(run, failed, connection)
             return Outcome(run.state, tasks, failure)
         time.sleep(patience.pace_s)
 
@@ -81,9 +80,9 @@ def follow(
 def summarize(run: Any, steps: Sequence[str]) -> list[Task]:
     """The steps of a pipeline as the nodes of a run have them."""
     nodes: dict[str, list[Any]] = {name: [] for name in steps}
-    for detail in _details(run):
+    for detail in details_of(run):
         name = (detail.display_name or "").removesuffix("-driver")
-        if name in nodes and (detail.display_name == name or detail.state in ("FAILED", "ERROR")):
+        if name in nodes and (detail.display_name == name or detail.state in FAILED):
             nodes[name].append(detail)
     return [_task(name, found) for name, found in nodes.items()]
 
@@ -148,10 +147,6 @@ def _steps(run: Any, connection: Connection) -> list[str]:
     return step_names(spec)
 
 
-def _details(run: Any) -> list[Any]:
-    return [item for item in (run.run_details.task_details if run.run_details else None) or () if item]
-
-
 def _task(name: str, nodes: Sequence[Any]) -> Task:
     if not nodes:
         return Task(name)
@@ -163,49 +158,3 @@ def _task(name: str, nodes: Sequence[Any]) -> Task:
     ended = [node.end_time for node in nodes if node.end_time and node.end_time.year > 1970]
     last = max(ended) if ended and state in SETTLED else datetime.now(UTC)
     return Task(name, state, max(0, round((last - min(begun)).total_seconds())))
-
-
-def _failure(run: Any, tasks: Sequence[Task], connection: Connection) -> FaceError:
-    url = run_url(run.run_id, connection)
-    if run.state in ("CANCELED", "SKIPPED"):
-        return FaceError(f"the run was {'cancelled' if run.state == 'CANCELED' else 'skipped'}: {url}")
-    failed = [task.name for task in tasks if task.state in ("FAILED", "ERROR")]
-    words = "\n".join([*_logs(run, failed, connection), *_messages(run)])
-    reason = last_words(words)
-    place = f" at {', '.join(failed)}" if failed else ""
-    return _ERRORS.get(exit_code(words), FaceError)(f"the run failed{place}{reason and ': '}{reason}; {url}")
-
-
-def exit_code(words: str) -> int:
-    """The exit code of the step in the words of the server and of the pod's log; 1 where they tell none of ours.
-
-    KFP's launcher ends with 1 itself and writes the step's own code before that ("failed to execute component: exit
-    status 3"), so a 1 says nothing.
-    """
-    codes = [int(code) for code in re.findall(r"exit(?:ed with)? (?:status|code)[: ]+(\d+)", words)]
-    return next((code for code in reversed(codes) if code in _ERRORS), 1)
-
-
-def last_words(words: str) -> str:
-    """The line in which a step says why it failed, else the one in which the server does."""
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    found = [line for line in lines if "failed to execute" in line]
-    return next((texts[-1][:500] for texts in (said, found, lines) if texts), "")
-
-
-def _messages(run: Any) -> Iterator[str]:
-    for holder in (*_details(run), run):
-        for error in (holder.error, *(status.error for status in holder.state_history or ())):
-            if error and error.message:
-                yield error.message
-
-
-def _logs(run: Any, failed: Sequence[str], connection: Connection) -> Iterator[str]:
-    """What the pods of the failed tasks wrote; nothing where the server has no logs any more."""
-    pods = [child.pod_name for item in _details(run) if item.display_name in failed for child in item.child_tasks or ()]
-    for pod in filter(None, pods):
-        try:
-            yield connection.ask(connection.client.read_log, run_id=run.run_id, node_id=pod)
-        except FaceError:
-            continue

@@ -10,15 +10,16 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from model.errors import ConfigError, FaceError, ServiceError
 
-TIMEOUT_S = (4, 20)  # connecting, reading
+PATIENT_S, QUICK_S = (4.0, 20.0), (3.0, 5.0)
 EXPERIMENT = "residual-mtl"
+SERVICE_ACCOUNT = "rmtl"
 SHOWN = 400
 LOG_BYTES = 64 * 1024
 
@@ -31,14 +32,19 @@ class OutageError(ServiceError):
 
 @dataclass(frozen=True)
 class Server:
-    """Settings of one server; the token is in no representation of it."""
+    """Settings of one server; the token is in no representation of it.
+
+    Attributes:
+        timeout_s: for connecting, and for each read of an answer.
+    """
 
     host: str
     namespace: str | None = None
     token: str | None = field(default=None, repr=False)
     experiment: str = EXPERIMENT
     ca: str | None = None
-    service_account: str | None = None
+    service_account: str = SERVICE_ACCOUNT
+    timeout_s: tuple[float, float] = PATIENT_S
 
 
 def read_server() -> Server:
@@ -53,7 +59,7 @@ def read_server() -> Server:
         token=_token(),
         experiment=_variable("RMTL_KFP_EXPERIMENT") or EXPERIMENT,
         ca=_ca(),
-        service_account=_variable("RMTL_KFP_SERVICE_ACCOUNT"),
+        service_account=_variable("RMTL_KFP_SERVICE_ACCOUNT") or SERVICE_ACCOUNT,
     )
 
 
@@ -78,7 +84,7 @@ class Connection:
             ConfigError: the server understands the request and refuses it.
         """
         with _translated(self.server):
-            return method(_request_timeout=TIMEOUT_S, **arguments)
+            return method(_request_timeout=self.server.timeout_s, **arguments)
 
 
 def connect(server: Server) -> Connection:
@@ -128,9 +134,9 @@ def _client(server: Server) -> Any:
 
         def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
             del sleep_duration
-            return self._healthz_api.healthz_service_get_healthz(_request_timeout=TIMEOUT_S)
+            return self._healthz_api.healthz_service_get_healthz(_request_timeout=server.timeout_s)
 
-        def read_log(self, *, run_id: str, node_id: str, _request_timeout: tuple[int, int]) -> str:
+        def read_log(self, *, run_id: str, node_id: str, _request_timeout: tuple[float, float]) -> str:
             response = self._run_api.api_client.call_api(
                 "/apis/v1alpha1/runs/{run_id}/nodes/{node_id}/log",  # not among the generated methods
                 "GET",
@@ -233,7 +239,7 @@ def _variable(name: str) -> str | None:
 def main() -> int:
     """Tell whether the configured server answers and takes the token; returns the exit code."""
     try:
-        connection = connect(read_server())
+        connection = connect(replace(read_server(), timeout_s=QUICK_S))
         place = {"namespace": connection.namespace} if connection.namespace else {}
         connection.ask(connection.client.experiments.experiment_service_list_experiments, page_size=1, **place)
     except FaceError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Command
+from tests.kfp_server import TOKEN, run_kfp
 
 COMMANDS = (
     "index",
@@ -105,6 +106,32 @@ def test_doctor_reports_a_dead_service_with_exit_code_5(
     result = rmtl("doctor", cwd=root)
     assert result.returncode == 5
     assert "away  mlflow" in result.stdout
+
+
+def test_doctor_says_nothing_of_a_kubeflow_that_is_not_configured(
+    rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RMTL_KFP_HOST", raising=False)
+    result = rmtl("doctor", cwd=root)
+    assert result.returncode == 0
+    assert "ok    kubeflow           not configured" in result.stdout
+
+
+@pytest.mark.service
+def test_doctor_asks_a_configured_kubeflow_and_shows_no_token(
+    rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with run_kfp(token=TOKEN) as kfp:
+        monkeypatch.setenv("RMTL_KFP_HOST", kfp.url)
+        monkeypatch.setenv("RMTL_KFP_TOKEN", TOKEN)
+        assert f"ok    kubeflow           {kfp.url} answers" in rmtl("doctor", cwd=root).stdout
+        monkeypatch.setenv("RMTL_KFP_TOKEN", "worn-out-canary")
+        refused = rmtl("doctor", cwd=root)
+    gone = rmtl("doctor", cwd=root)
+    for result in (refused, gone):
+        assert result.returncode == 5
+        assert "away  kubeflow" in result.stdout
+        assert "canary" not in result.stdout + result.stderr
 
 
 def test_restricted_data_never_enters_the_bundled_store(rmtl: Command, workspace: Path) -> None:

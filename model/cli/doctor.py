@@ -20,7 +20,7 @@ from model.errors import FaceError, ServiceError
 PACKAGES = ("torch", "mlflow", "dvc", "boto3", "great-expectations", "optuna", "kfp", "torchserve")
 PORTS = {"endpoint": "RMTL_PORT", "mlflow ui": "RMTL_MLFLOW_PORT"}
 LOW_DISK_BYTES = 5 * 1024**3
-KUBEFLOW_S = 30
+KUBEFLOW_S = 60
 
 Status = Literal["ok", "note", "away"]
 

@@ -32,7 +32,8 @@ def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(f"RMTL_KFP_{name}", raising=False)
     monkeypatch.setenv("RMTL_S3_REMOTE", REMOTE)
-    monkeypatch.delenv("RMTL_REPOSITORY", raising=False)
+    for name in ("RMTL_REPOSITORY", "RMTL_JOURNAL"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from kfp_server_api.models import V2beta1PipelineTaskDetail, V2beta1Run, V2beta1RunDetails
 
 from model.errors import ServiceError
-from pipelines.progress import Outcome, Patience, Task, exit_code, follow, last_words, step_names, summarize
+from pipelines.progress import Outcome, Patience, Task, follow, step_names, summarize
 from pipelines.server import Connection
 from pipelines.submit import Run
 from pipelines.table import changes
-from tests.kfp_nodes import Frame, node_of, step_log
+from tests.kfp_nodes import Frame
 from tests.kfp_rules import parse_yaml
 from tests.kfp_server import Faults, KfpServer
 from tests.pipelines.conftest import Ended
@@ -48,55 +48,6 @@ def test_a_run_that_succeeds_is_told_change_by_change(kfp: KfpServer, run: Run, 
         ["train", "succeeded"],
         ["report", "succeeded"],
     ]
-
-
-@pytest.mark.parametrize("code", [2, 3, 4, 5])
-def test_the_code_of_the_failed_step_is_the_code_of_the_run(
-    kfp: KfpServer, run: Run, connection: Connection, code: int
-) -> None:
-    kfp.script = [RUNNING, FAILED]
-    kfp.logs[node_of("train")] = step_log(code)
-    failure = followed(run, connection)[0].failure
-    assert failure is not None
-    assert failure.exit_code == code
-    assert "failed at train: validate: 12 of 100 rows over budget" in str(failure)
-    assert run.url in str(failure)
-
-
-@pytest.mark.parametrize("log", [None, step_log(1), step_log(137), "no words of ours\n", ""])
-def test_a_failure_that_tells_no_code_of_ours_is_1(
-    kfp: KfpServer, run: Run, connection: Connection, log: str | None
-) -> None:
-    kfp.script = [FAILED]
-    if log is not None:
-        kfp.logs[node_of("train")] = log
-    failure = followed(run, connection)[0].failure
-    assert failure is not None
-    assert failure.exit_code == 1
-    assert "failed at train" in str(failure)
-
-
-def test_a_code_in_the_servers_own_words_counts(kfp: KfpServer, run: Run, connection: Connection) -> None:
-    kfp.script = [Frame("FAILED", {"train": "FAILED"}, error="train: Error (exit code 4)")]
-    failure = followed(run, connection)[0].failure
-    assert failure is not None
-    assert failure.exit_code == 4
-
-
-def test_a_step_whose_driver_failed_is_named(kfp: KfpServer, run: Run, connection: Connection) -> None:
-    kfp.script = [Frame("FAILED", {"fetch": "SUCCEEDED", "train-driver": "FAILED"})]
-    assert "failed at train" in str(followed(run, connection)[0].failure)
-
-
-@pytest.mark.parametrize(("state", "words"), [("CANCELED", "cancelled"), ("SKIPPED", "skipped")])
-def test_a_run_that_did_not_run_to_its_end_is_1(
-    kfp: KfpServer, run: Run, connection: Connection, state: str, words: str
-) -> None:
-    kfp.script = [RUNNING, Frame(state)]
-    failure = followed(run, connection)[0].failure
-    assert failure is not None
-    assert failure.exit_code == 1
-    assert words in str(failure)
 
 
 def test_a_server_that_comes_back_is_asked_on(kfp: KfpServer, run: Run, connection: Connection) -> None:
@@ -152,14 +103,3 @@ def test_tasks_of_a_loop_share_a_row_which_shows_the_loudest() -> None:
     nodes = [V2beta1PipelineTaskDetail(display_name="worker", state=state, **times) for state in states]
     run = V2beta1Run(run_details=V2beta1RunDetails(task_details=nodes))
     assert summarize(run, ["worker", "choose"]) == [Task("worker", "FAILED", 60), Task("choose")]
-
-
-def test_words_of_a_log_are_read_with_care() -> None:
-    assert exit_code(step_log(3)) == 3
-    assert exit_code("exit status 2\nlater: exit code: 5\nError: exit status 1") == 5
-    assert exit_code("an exit of status three") == 1
-    assert last_words(step_log(3, "a\nerror: b")) == "b"
-    assert last_words("failed to execute component: signal: killed\nError: exit status 1") == (
-        "failed to execute component: signal: killed"
-    )
-    assert last_words("") == ""
