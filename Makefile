@@ -67,7 +67,10 @@ images: ## Build the images residual-mtl and residual-mtl-serve
 test-containers: setup ## Build the images and run the tests inside them (starts an engine as root where none runs)
 	pytest -m container
 
+supply-chain: setup ## Check bill of materials, licences, secrets, wheel, and known vulnerabilities
+	python -m supply
+
 clean: ## Remove what the steps made (not data, not the environment)
 	rm -rf artifacts reports/plots reports/data_docs
 
-.PHONY: help setup synth data demo test lint unit images test-containers clean
+.PHONY: help setup synth data demo test lint unit images test-containers supply-chain clean

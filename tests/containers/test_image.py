@@ -94,7 +94,7 @@ def test_no_secret_of_the_build_is_in_history_configuration_or_files(engine, ima
 
 
 def test_tools_and_inputs_of_the_build_stay_out(engine, image):
-    wanted = ["-name", "torch-*.whl", "-o", "-name", "uv", "-o", "-path", "/build", "-o", "-path", "*/.cache/*"]
+    wanted = ["-name", "torch-*.whl", "-o", "-path", "*/bin/uv", "-o", "-path", "/build", "-o", "-path", "*/.cache/*"]
     assert run(engine, image, "find", "/", "-xdev", *wanted, user="0") == ""
 
 
