@@ -42,7 +42,6 @@ def ask(constraints: Path) -> Report:
     Raises:
         ServiceError: no answer.
     """
-    # Pins of dotted and underscored names are one package; a local build of torch is audited as its public version.
     command = ["pip-audit", "--disable-pip", "--no-deps", "--requirement", str(constraints)]
     command += ["--format", "json", "--progress-spinner", "off"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

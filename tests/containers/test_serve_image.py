@@ -60,9 +60,18 @@ def wait_healthy(container: Container) -> str:
     return f"http://127.0.0.1:{port}"
 
 
+def open_ports(container: Container) -> set[int]:
+    """Ports that other machines reach."""
+    code = (
+        "import psutil; print(*{c.laddr.port for c in psutil.net_connections('inet')"
+        " if c.status == 'LISTEN' and not c.laddr.ip.endswith('127.0.0.1')})"
+    )
+    return {int(port) for port in container.exec_run(["python", "-c", code]).output.split()}
+
+
 @pytest.mark.parametrize("kind", ["weights", "archive"])
 def test_a_mounted_model_is_served_until_the_container_is_stopped(engine, serve_image, config, weights, kind, tmp_path):
-    """T31 and T46: the container answers as the predictor does, and ends within ten seconds with code 0."""
+    """T31, T44 and T46: the container answers as the predictor does, on one port, and ends within ten seconds."""
     folder = weights
     if kind == "archive":
         folder = tmp_path / "mnt"
@@ -74,6 +83,7 @@ def test_a_mounted_model_is_served_until_the_container_is_stopped(engine, serve_
         client = EndpointClient(wait_healthy(container), token=TOKEN)
         for content, boxes in golden_pictures(3):
             assert differences(predictor.predict(content, boxes), client.predict(content, boxes)) == []
+        assert open_ports(container) == {8080}
         begin = time.monotonic()
         container.kill("SIGTERM")
         assert container.wait(timeout=30)["StatusCode"] == 0
