@@ -32,11 +32,7 @@ class OutageError(ServiceError):
 
 @dataclass(frozen=True)
 class Server:
-    """Settings of one server; the token is in no representation of it.
-
-    Attributes:
-        timeout_s: for connecting, and for each read of an answer.
-    """
+    """Settings of one server; the token is in no representation of it."""
 
     host: str
     namespace: str | None = None
@@ -44,7 +40,7 @@ class Server:
     experiment: str = EXPERIMENT
     ca: str | None = None
     service_account: str = SERVICE_ACCOUNT
-    timeout_s: tuple[float, float] = PATIENT_S
+    timeout_s: tuple[float, float] = PATIENT_S  # for connecting, and for each read of an answer
 
 
 def read_server() -> Server:
@@ -245,8 +241,7 @@ def main() -> int:
     except FaceError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
-    namespace = f", namespace {connection.namespace}" if connection.namespace else ""
-    print(f"{connection.server.host} answers{namespace}")  # noqa: T201
+    print(f"{connection.server.host} answers")  # noqa: T201
     return 0
 
 

@@ -21,18 +21,32 @@ INTERRUPTED = 130
 
 def add_submit_parsers(commands: Any) -> None:
     """Add the commands to the sub-parsers of `python -m pipelines`."""
-    submit = commands.add_parser("submit", help="run a pipeline on a Kubeflow Pipelines server")
+    submit = commands.add_parser(
+        "submit",
+        help="run a pipeline on a Kubeflow Pipelines server",
+        epilog="Example: rmtl pipeline submit --remote s3://bucket/face --wait",
+    )
     _add_source(submit)
     submit.add_argument("--data-version", default="", help="Git revision or digest; else what data.dvc holds")
     submit.add_argument("--wait", action="store_true", help="follow the run; the exit code is its outcome")
-    follow = commands.add_parser("follow", help="follow a run that was submitted")
+    follow = commands.add_parser(
+        "follow", help="follow a run that was submitted", epilog="Example: rmtl pipeline follow RUN_ID"
+    )
     follow.add_argument("run_id")
-    schedule = commands.add_parser("schedule", help="run a pipeline at fixed times")
+    schedule = commands.add_parser(
+        "schedule",
+        help="run a pipeline at fixed times",
+        epilog="Example: rmtl pipeline schedule --cron '0 6 * * *' --data-version main",
+    )
     _add_source(schedule)
     schedule.add_argument("--cron", required=True, help="minute hour day month weekday, as '0 6 * * *'")
     schedule.add_argument("--data-version", default="main", help="Git revision whose newest data.dvc each run takes")
     schedule.add_argument("--name", help="a schedule of this name is replaced; the pipeline's name by default")
-    schedules = commands.add_parser("schedules", help="list the schedules, or stop one")
+    schedules = commands.add_parser(
+        "schedules",
+        help="list the schedules, or stop one",
+        epilog="Example: rmtl pipeline schedules --stop residual-mtl-training",
+    )
     schedules.add_argument("--stop", metavar="NAME", help="remove the schedule; runs that it started go on")
     for parser in (submit, follow, schedule, schedules):
         parser.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -9,8 +9,7 @@ Modelled on these files of the server (kubeflow/pipelines, below backend/src/api
 - server/run_log_server.go: the log of a pod by run and node;
 - main.go: routes.
 
-Not modelled: authorization by namespace, archives, Argo's own validation, and everything after submission, for which
-tests write a script.
+Not modelled: authorization by namespace, archives, Argo, and everything after submission, for which tests write a script.
 """
 
 import re
@@ -22,12 +21,14 @@ from tests.kfp_nodes import Frame, details
 from tests.kfp_requests import (
     RefusalError,
     Request,
+    authenticate,
     body_of,
-    check_trigger,
     keep,
     known,
     named,
     page,
+    place_of,
+    recurring,
     refusal,
     uploaded,
     within_length,
@@ -35,7 +36,6 @@ from tests.kfp_requests import (
 from tests.kfp_rules import InvalidInputError, Package, check_arguments, parse_documents
 
 API = "/apis/v2beta1"
-
 Store = dict[str, dict[str, Any]]
 
 
@@ -71,17 +71,12 @@ class KfpApi:
         with self._lock:
             self.requests.append(request)
             try:
-                self._authenticate(request)
+                authenticate(request, self.token if request.path != f"{API}/healthz" else None)
                 return 200, self._route(request)
             except InvalidInputError as error:
                 return 400, refusal(400, f"Invalid input error: {error}", request)
             except RefusalError as error:
                 return error.status, refusal(error.status, str(error), request)
-
-    def _authenticate(self, request: Request) -> None:
-        given = request.headers.get("authorization", "")
-        if self.token and request.path != f"{API}/healthz" and given != f"Bearer {self.token}":
-            raise RefusalError(401, f"Unauthenticated: {given!r} is not known")
 
     def _route(self, request: Request) -> Any:
         for method, pattern, handle in _ROUTES:
@@ -94,12 +89,12 @@ class KfpApi:
         return {"commit_sha": "unknown", "tag_name": "2.17.0", "multi_user": self.multi_user}
 
     def list_experiments(self, request: Request) -> Any:
-        place = self._place(request.query.get("namespace", ""))
+        place = place_of(request.query.get("namespace"), self.multi_user)
         return page(request, "experiments", [item for item in self.experiments.values() if item["namespace"] == place])
 
     def create_experiment(self, request: Request) -> Any:
         body = body_of(request, "V2beta1Experiment")
-        name, place = named(body, "experiment"), self._place(body.get("namespace", ""))
+        name, place = named(body, "experiment"), place_of(body.get("namespace"), self.multi_user)
         if any(item["display_name"] == name and item["namespace"] == place for item in self.experiments.values()):
             raise RefusalError(409, f"Already exist error: Experiment {name} already exists")
         return keep(self.experiments, "experiment_id", {**body, "namespace": place, "storage_state": "AVAILABLE"})
@@ -169,16 +164,8 @@ class KfpApi:
 
     def create_recurring_run(self, request: Request) -> Any:
         body = body_of(request, "V2beta1RecurringRun")
-        source = self._started(body, "recurring run")
-        concurrency = int(body.get("max_concurrency") or 0)
-        if not 1 <= concurrency <= 10:
-            raise InvalidInputError(
-                f"Max concurrency of a recurring run must be at least 1 and at most 10. Received {concurrency}"
-            )
-        check_trigger(body.get("trigger") or {})
-        enabled = body.get("mode") == "ENABLE"
-        status = {"status": "ENABLED" if enabled else "DISABLED", "max_concurrency": str(concurrency)}
-        return keep(self.recurring_runs, "recurring_run_id", {**body, **source, **status})
+        made = {**body, **self._started(body, "recurring run"), **recurring(body)}
+        return keep(self.recurring_runs, "recurring_run_id", made)
 
     def list_recurring_runs(self, request: Request) -> Any:
         wanted = request.query.get("experiment_id")
@@ -236,13 +223,6 @@ class KfpApi:
         if version["pipeline_id"] != reference.get("pipeline_id"):
             raise InvalidInputError("the pipeline version belongs to another pipeline")
         return self.packages[version["pipeline_version_id"]]
-
-    def _place(self, namespace: str) -> str:
-        if not self.multi_user:
-            return ""
-        if not namespace:
-            raise InvalidInputError("An experiment cannot have an empty namespace in multi-user mode")
-        return namespace
 
 
 _ID = "([^/:]+)"

@@ -45,6 +45,13 @@ class Request:
     body: bytes
 
 
+def authenticate(request: Request, token: str | None) -> None:
+    """Refuse a request without the token, if there is one."""
+    given = request.headers.get("authorization", "")
+    if token and given != f"Bearer {token}":
+        raise RefusalError(401, f"Unauthenticated: {given!r} is not known")
+
+
 def body_of(request: Request, model: str) -> dict[str, Any]:
     """The JSON body, which has to fit a class of the interface."""
     try:
@@ -68,6 +75,15 @@ def within_length(name: str, what: str) -> str:
     if len(name) > LENGTHS[what]:
         raise InvalidInputError(f"{what}.Name length cannot exceed {LENGTHS[what]}")
     return name
+
+
+def place_of(namespace: str | None, multi_user: bool) -> str:
+    """The namespace, which a server for several users wants and another one does not look at."""
+    if not multi_user:
+        return ""
+    if not namespace:
+        raise InvalidInputError("An experiment cannot have an empty namespace in multi-user mode")
+    return namespace
 
 
 def uploaded(request: Request) -> Package:
@@ -115,8 +131,19 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def check_trigger(trigger: dict[str, Any]) -> None:
-    """A cron line or a period, not both."""
+def recurring(body: dict[str, Any]) -> dict[str, str]:
+    """What the server adds to a recurring run, if its trigger and the number of its runs at a time are in order."""
+    concurrency = int(body.get("max_concurrency") or 0)
+    if not 1 <= concurrency <= 10:
+        raise InvalidInputError(
+            f"Max concurrency of a recurring run must be at least 1 and at most 10. Received {concurrency}"
+        )
+    _check_trigger(body.get("trigger") or {})
+    status = "ENABLED" if body.get("mode") == "ENABLE" else "DISABLED"
+    return {"status": status, "max_concurrency": str(concurrency)}
+
+
+def _check_trigger(trigger: dict[str, Any]) -> None:
     cron, periodic = trigger.get("cron_schedule"), trigger.get("periodic_schedule")
     if bool(cron) == bool(periodic):
         raise InvalidInputError("a recurring run needs one trigger: cron_schedule or periodic_schedule")

@@ -5,6 +5,7 @@
 """
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -45,21 +46,26 @@ class Faults:
 class KfpServer(KfpApi):
     """`start` and `stop` may be called in turn; the port stays."""
 
-    def __init__(self, *, token: str | None = None, multi_user: bool = False) -> None:
+    def __init__(
+        self, *, token: str | None = None, multi_user: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(token=token, multi_user=multi_user)
         self.faults = Faults()
+        self.tls = tls
         self.port = 0
         self._http: ThreadingHTTPServer | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Listen, on the former port if there was one."""
         handler = type("Handler", (_Handler,), {"kfp": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self._http.daemon_threads = True
+        if self.tls:
+            self._http.socket = self.tls.wrap_socket(self._http.socket, server_side=True)
         self.port = self._http.server_port
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
@@ -72,9 +78,11 @@ class KfpServer(KfpApi):
 
 
 @contextmanager
-def run_kfp(*, token: str | None = None, multi_user: bool = False) -> Iterator[KfpServer]:
+def run_kfp(
+    *, token: str | None = None, multi_user: bool = False, tls: ssl.SSLContext | None = None
+) -> Iterator[KfpServer]:
     """A server until the block ends."""
-    server = KfpServer(token=token, multi_user=multi_user)
+    server = KfpServer(token=token, multi_user=multi_user, tls=tls)
     server.start()
     try:
         yield server

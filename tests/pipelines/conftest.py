@@ -1,11 +1,13 @@
 """Fixtures for tests against the stand-in of the Kubeflow Pipelines server."""
 
 import argparse
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from model.errors import FaceError
 from pipelines.progress import Patience
@@ -13,6 +15,7 @@ from pipelines.server import Connection, connect, read_server
 from pipelines.submit import Run, submit, upload
 from pipelines.submit_cli import SUBMIT_COMMANDS, add_submit_parsers
 from tests.kfp_server import TOKEN, KfpServer, run_kfp
+from tests.pipelines.asking import Tree
 from tests.pipelines.small import ARGUMENTS, package
 
 VARIABLES = ("HOST", "NAMESPACE", "TOKEN", "EXPERIMENT", "CA", "SERVICE_ACCOUNT")
@@ -54,6 +57,17 @@ def connection(kfp: KfpServer) -> Connection:
 def small_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A compiled pipeline of three steps."""
     return package(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def compiled(small_package: Path) -> list[Tree]:
+    return list(yaml.safe_load_all(small_package.read_text()))
+
+
+@pytest.fixture
+def parts(compiled: list[Tree]) -> list[Tree]:
+    """Pipeline and platform specification, to be spoiled."""
+    return copy.deepcopy(compiled)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kfp import compiler, dsl, kubernetes
 
 STEPS = ["fetch", "train", "report"]
@@ -53,8 +52,3 @@ def package(folder: Path) -> Path:
     path = folder / "small.yaml"
     compiler.Compiler().compile(small, str(path))
     return path
-
-
-def documents(folder: Path) -> list[dict[str, Any]]:
-    """Pipeline and platform specification."""
-    return list(yaml.safe_load_all(package(folder).read_text()))

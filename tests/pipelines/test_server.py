@@ -1,6 +1,8 @@
 """Settings of the Kubeflow Pipelines server, and calls to it that end in bounded time."""
 
 import re
+import ssl
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,8 +71,20 @@ def test_pipeline_experiment_and_run_live_in_the_namespace(no_server: None, smal
             assert stored["namespace"] == "faces"
 
 
-def test_an_authority_of_our_own_is_trusted_by_file(no_server: None, tmp_path: Path) -> None:
-    """The file is read: rubbish in it is told, not ignored."""
+def test_an_authority_of_our_own_is_trusted_by_its_file_alone(no_server: None, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=kubeflow"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with run_kfp(tls=context) as kfp:
+        assert connect(Server(kfp.url, ca=str(certificate))).server.host == kfp.url
+        with pytest.raises(ServiceError, match="certificate"):
+            connect(Server(kfp.url))
+
+
+def test_rubbish_for_an_authority_is_told(no_server: None, tmp_path: Path) -> None:
     rubbish = tmp_path / "ca.pem"
     rubbish.write_text("no certificate")
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1"):
