@@ -60,6 +60,11 @@ class JobClient:
         except _AbsentError:
             return None
 
+    def failed_nodes(self, name: str) -> list[str]:
+        """Names of the nodes that ended badly, as `node-1`."""
+        with _reporting(f"look at job {name}"):
+            return [step.name for step in self._client.get_job(name).steps if step.status == "Failed"]
+
     def create(self, spec: JobSpec, folder: Path) -> None:
         """Start the job; one of the same name that is there already is joined.
 

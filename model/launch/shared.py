@@ -13,6 +13,7 @@ from model.train.checkpoint import FOLDER, STATE_FILE
 
 # The nodes run as another user.
 _OPEN = 0o777
+_CLOSED = 0o755
 
 
 @dataclass(frozen=True)
@@ -65,4 +66,5 @@ def fetch(folder: JobFolder, out: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     with atomic_path(target) as temporary:
-        shutil.copytree(source, temporary)
+        shutil.copytree(source, temporary, copy_function=shutil.copyfile)
+        temporary.chmod(_CLOSED)

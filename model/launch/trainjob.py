@@ -31,6 +31,8 @@ from model.weights import WEIGHTS_FILE
 POLL_S = 2.0
 # Seconds that a cluster may be out of reach while a job runs.
 PATIENCE_S = 120.0
+# Seconds that processes have to say why their job failed, once it has.
+WORD_S = 20.0
 # Seconds that a deleted job has to vanish.
 DELETE_S = 120.0
 # Settings of the step that hold for the nodes too. No secret is among them: those come from the runtime's manifest.
@@ -138,10 +140,15 @@ class _Job:
 
     def _failure(self, lines: Lines) -> FaceError:
         """The cause that a process kept, else the last error that a node printed."""
+        deadline = time.monotonic() + WORD_S
+        while read(self.folder.failure) is None and time.monotonic() < deadline:
+            time.sleep(POLL_S / 2)
         for node in range(1, self.topology.nodes):
             for piece in self.client.lines(self.name, node=node):
                 lines.feed(piece)
-        return error_of(read(self.folder.failure), 1, lines.error)
+        failed = ", ".join(self.client.failed_nodes(self.name))
+        logger.error("job %s: failed%s", self.name, f" on {failed}" if failed else "")
+        return error_of(read(self.folder.failure), 1, f"{failed}: {lines.error}" if failed else lines.error)
 
     def _remedy(self) -> str:
         return f"the same command goes on from the checkpoint in {self.folder.out}"

@@ -6,6 +6,7 @@ long a silent peer is waited for comes from the environment too: `RMTL_HEARTBEAT
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,11 +158,16 @@ def _lost_peer(team: Team) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, dist.DistError) as error:
-        cause = (team.watch and team.watch.cause()) or str(error).splitlines()[0]
+        cause = (team.watch and team.watch.cause()) or _in_short(error)
         raise LostPeerError(
             f"process {team.rank} of {team.world}: another process has left ({cause}); "
             "start again with the same folder to resume"
         ) from error
+
+
+def _in_short(error: Exception) -> str:
+    """The backend's first sentence, without the place in its source."""
+    return re.sub(r"^\[\S+:\d+\] ", "", str(error).splitlines()[0]).partition(". ")[0]
 
 
 def _seconds(name: str, default: float) -> float:

@@ -3,7 +3,9 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,10 +34,10 @@ def start():
     """Start a command in a session of its own; whatever is left of it at the end is killed."""
     started = []
 
-    def run(command):
+    def run(command, **environment):
         process = subprocess.Popen(
             command,
-            env=ENVIRONMENT,
+            env={**ENVIRONMENT, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -48,6 +50,34 @@ def start():
     for process in started:
         if _alive(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def start_nodes(start, command):
+    """Start two torchruns of one process each, that find each other as the nodes of a cluster do."""
+
+    def run(config, shards, out, **environment):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        training = command(config, shards, out)[1:]
+        meeting = ["--nnodes=2", "--nproc-per-node=1", "--master-addr=127.0.0.1", f"--master-port={port}"]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", *meeting]
+        return [start([*torchrun, f"--node-rank={rank}", *training], **environment) for rank in range(2)]
+
+    return run
+
+
+@pytest.fixture
+def start_bad(start, command):
+    """Start a training whose last process meets trouble of some kind."""
+
+    def run(kind, config, shards, out, *, processes=2, **environment):
+        plain = command(config, shards, out, processes=processes)
+        at = plain.index("model.train")
+        script = Path(__file__).parent / "one_bad_process.py"
+        return start([*plain[: at - 1], str(script), kind, *plain[at + 1 :]], **environment)
+
+    return run
 
 
 def tensors_of(out):
@@ -63,6 +93,13 @@ def curve(out):
 
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def assert_close(out, other):
+    one, two = tensors_of(out), tensors_of(other)
+    for name in one:
+        if name.startswith(("net/", "ema/")):
+            assert torch.allclose(one[name], two[name], rtol=0, atol=1e-5), name
 
 
 def children(pid):
@@ -102,10 +139,7 @@ def test_two_processes_equal_one(tiny, shards, tmp_path, start, command):
     train(config.run, shards=shards, out=tmp_path / "one")
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    one, two = tensors_of(tmp_path / "one"), tensors_of(tmp_path / "two")
-    for name in one:
-        if name.startswith(("net/", "ema/")):
-            assert torch.allclose(one[name], two[name], rtol=0, atol=1e-5), name
+    assert_close(tmp_path / "one", tmp_path / "two")
     metrics_one, metrics_two = load_weights(tmp_path / "one")[1].metrics, load_weights(tmp_path / "two")[1].metrics
     for name in ("val/nme_interocular", "val/accuracy", "val/macro_f1", "assoc/margin"):
         assert metrics_two[name] == pytest.approx(metrics_one[name], abs=1e-3)
@@ -168,3 +202,74 @@ def test_a_killed_member_ends_the_team_which_resumes(victim, long_run, shards, t
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0, output
     assert steps_done(tmp_path) == 30
+
+
+def test_two_nodes_equal_one_process(tiny, shards, tmp_path, start_nodes):
+    """T28: two torchruns, as on two machines."""
+    config = tiny(**{"train.epochs": 1, "train.lr": 0.001})
+    nodes = start_nodes(config, shards, tmp_path / "two")
+    train(config.run, shards=shards, out=tmp_path / "one")
+    for node in nodes:
+        output, _ = node.communicate(timeout=120)
+        assert node.returncode == 0, output
+    assert_close(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("number", "victim"),
+    [(signal.SIGKILL, 1), (signal.SIGSTOP, 0), (signal.SIGSTOP, 1)],
+    ids=["killed 1", "silent 0", "silent 1"],
+)
+def test_a_lost_node_ends_the_other_one(number, victim, long_run, shards, tmp_path, start_nodes):
+    """T25: a killed node closes its connections, a stopped one is silent as a machine that has vanished."""
+    config, _ = long_run
+    nodes = start_nodes(config, shards, tmp_path, RMTL_HEARTBEAT_S="5")
+    wait_for(lambda: steps_done(tmp_path) >= 2)
+    lost, left = nodes[victim], nodes[1 - victim]
+    for pid in [lost.pid, *children(lost.pid)]:
+        os.kill(pid, number)
+    asked = time.monotonic()
+    output, _ = left.communicate(timeout=60)
+    assert time.monotonic() - asked < 60
+    assert left.returncode == 1
+    assert "another process" in output
+    assert "start again with the same folder to resume" in output
+
+
+@pytest.mark.parametrize("kind", ["nan", "memory"])
+def test_one_bad_step_of_one_process_is_skipped_by_all(kind, tiny, shards, tmp_path, start_bad):
+    """T27: the result is that of one process which skips the same step."""
+    config = tiny(**{"train.epochs": 2, "train.lr": 0.001})
+    two = start_bad(kind, config, shards, tmp_path / "two")
+    one = start_bad(kind, config, shards, tmp_path / "one", processes=1)
+    for process in (one, two):
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    assert_close(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("nan for good", "is not finite, 4 steps in a row on 2 process(es)"),
+        ("data", "train-000003.tar: altered since it was written"),
+    ],
+)
+def test_all_processes_leave_together_on_an_error_of_one(kind, message, tiny, shards, tmp_path, start_bad):
+    """T27: with the first message; the checkpoint before it is sound."""
+    config = tiny(**{"train.epochs": 10, "train.checkpoint_every": 1})
+    process = start_bad(kind, config, shards, tmp_path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert not _alive(process.pid)
+    assert message in output
+    assert all(torch.isfinite(tensor).all() for tensor in tensors_of(tmp_path).values())
+
+
+def test_a_process_that_hangs_is_waited_for_no_longer_than_set(tiny, shards, tmp_path, start_bad):
+    """It lives and gives its signs of life, so the limit of a collective has to end it."""
+    config = tiny(**{"train.epochs": 10})
+    process = start_bad("hang", config, shards, tmp_path, RMTL_COLLECTIVE_TIMEOUT_S="5")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "another process has left" in output
