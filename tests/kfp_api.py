@@ -9,7 +9,7 @@ Modelled on these files of the server (kubeflow/pipelines, below backend/src/api
 - server/run_log_server.go: the log of a pod by run and node;
 - main.go: routes.
 
-Not modelled: authorization by namespace, archives, Argo, and everything after submission, for which tests write a script.
+Not modelled: authorization by namespace, archives, Argo; what comes after submission is a script that a test writes.
 """
 
 import re
