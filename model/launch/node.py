@@ -4,10 +4,8 @@ Run: python -m model.launch.node --processes 0 -- --config run.yaml --shards sha
 """
 
 import argparse
-import ctypes
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
 from model.train.failure import FAILURE_FILE, read
-
-_PR_SET_PDEATHSIG = 1
+from model.train.orphan import end_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     processes = options.processes or torch.cuda.device_count() or 1
     alone = ["--standalone"] if options.alone else []
     if alone:
-        _end_with_parent()
+        end_with_parent()
     try:
         torchrun(
             [
@@ -50,12 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(__name__).error("%s", reason)
         return failure.exit_code if failure else 1
     return 0
-
-
-def _end_with_parent() -> None:
-    """A killed step leaves no training behind that the next one would meet on the same files (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":

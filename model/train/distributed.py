@@ -20,6 +20,7 @@ from model.errors import ConfigError
 from model.train.failure import LostPeerError, TrainingError
 from model.train.heartbeat import Watch
 from model.train.interrupt import TerminatedError
+from model.train.orphan import end_with_parent
 
 __all__ = ["LostPeerError", "Team", "TrainingError", "compute_threads", "join"]
 
@@ -101,6 +102,8 @@ def join() -> Iterator[Team]:
     if world == 1:
         yield Team(0, 1, device)
         return
+    if dist.is_torchelastic_launched():
+        end_with_parent()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     patience = timedelta(seconds=_seconds("RMTL_COLLECTIVE_TIMEOUT_S", COLLECTIVE_TIMEOUT_S))

@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -191,11 +193,12 @@ def test_a_killed_member_ends_the_team_which_resumes(victim, long_run, shards, t
     team = command(config, shards, tmp_path, processes=2)
     process = start(team)
     wait_for(lambda: steps_done(tmp_path) >= 2)
+    below = psutil.Process(process.pid).children(recursive=True)
     target = process.pid if victim == "agent" else children(process.pid)[int(victim[-1])]
     os.kill(target, signal.SIGKILL)
     asked = time.monotonic()
     process.communicate(timeout=60)
-    wait_for(lambda: not _alive(process.pid))
+    assert not psutil.wait_procs(below, timeout=60)[1]
     assert time.monotonic() - asked < 60
     assert process.returncode != 0
     again = start(team)
@@ -226,11 +229,16 @@ def test_a_lost_node_ends_the_other_one(number, victim, long_run, shards, tmp_pa
     nodes = start_nodes(config, shards, tmp_path, RMTL_HEARTBEAT_S="5")
     wait_for(lambda: steps_done(tmp_path) >= 2)
     lost, left = nodes[victim], nodes[1 - victim]
-    for pid in [lost.pid, *children(lost.pid)]:
-        os.kill(pid, number)
+    # torchrun gives each process a session of its own.
+    node = [psutil.Process(lost.pid), *psutil.Process(lost.pid).children(recursive=True)]
+    for process in node:
+        process.send_signal(number)
     asked = time.monotonic()
     output, _ = left.communicate(timeout=60)
     assert time.monotonic() - asked < 60
+    for process in node:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     assert left.returncode == 1
     assert "another process" in output
     assert "start again with the same folder to resume" in output
