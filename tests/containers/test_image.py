@@ -118,10 +118,11 @@ def test_training_has_every_package_and_serving_only_what_the_endpoint_imports(e
 
 
 def test_the_images_share_their_large_layer(engine, train_image, serve_image):
-    layers = [engine.images.get(name).attrs["RootFS"]["Layers"] for name in (train_image, serve_image)]
-    sizes = [engine.images.get(name).attrs["Size"] for name in (train_image, serve_image)]
-    assert layers[0][:5] == layers[1][:5]
-    assert sizes[1] < 0.8 * sizes[0]
+    """Only the last layer of serving, our own code, stands elsewhere in training."""
+    train, serve = (engine.images.get(name).attrs for name in (train_image, serve_image))
+    shared = serve["RootFS"]["Layers"][:-1]
+    assert train["RootFS"]["Layers"][: len(shared)] == shared
+    assert serve["Size"] < 0.8 * train["Size"]
 
 
 def test_a_component_finds_its_executor_in_the_image(engine, train_image):
