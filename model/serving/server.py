@@ -19,7 +19,7 @@ import requests
 from model.config import DeployConfig
 from model.errors import ServiceError
 from model.schema import Box, Deployment, to_json
-from model.serving import torchserve
+from model.serving import processes, torchserve
 from model.serving.archive import read_package, unpack
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 
 STATE_FILE = "state.json"
 UPSTREAM_TIMEOUT_S = 60.0
-STOP_S = 15.0
 
 _PROCESSES = ("router", "torchserve")
 """In the order in which they end: the router answers what is under way while TorchServe still works."""
@@ -118,7 +117,7 @@ def stop(deployment: Deployment | None, *, state: Path) -> bool:
     """
     ended = _end(state)
     if deployment and deployment.pid and not ended and _is_router(deployment.pid):
-        ended = _terminate([psutil.Process(deployment.pid)])
+        ended = processes.terminate([psutil.Process(deployment.pid)])
     return ended
 
 
@@ -126,10 +125,10 @@ def status(state: Path) -> dict[str, Any]:
     """Whether an endpoint runs from this folder, whether it is ready, and at which address."""
     if not (state / STATE_FILE).is_file():
         return {"running": False, "ready": False, "url": None}
-    processes = _processes(state)
+    found = _processes(state)
     settings = RouterSettings(**read_json(state / SETTINGS_FILE))
     url = f"http://{settings.host}:{settings.port}"
-    return {"running": bool(processes), "ready": bool(processes) and _ready(url), "url": url}
+    return {"running": bool(found), "ready": bool(found) and _ready(url), "url": url}
 
 
 def is_whole(state: Path) -> bool:
@@ -170,7 +169,7 @@ def _launch(config: DeployConfig, state: Path, name: str, *, console: bool) -> E
     scratch = Path(tempfile.mkdtemp(prefix="rmtl-", dir="/tmp"))
     deadline = time.monotonic() + config.startup_s
     server = torchserve.launch(state, store=state / "store", scratch=scratch, console=console)
-    noted: dict[str, Any] = {"scratch": str(scratch), "torchserve": _identity(server.pid)}
+    noted: dict[str, Any] = {"scratch": str(scratch), "torchserve": processes.identity(server.pid)}
     write_json(state / STATE_FILE, noted)
     while not (state / UPSTREAM_KEY_FILE).is_file():
         _wait(server, deadline, state)
@@ -181,7 +180,7 @@ def _launch(config: DeployConfig, state: Path, name: str, *, console: bool) -> E
         router = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    write_json(state / STATE_FILE, noted | {"router": _identity(router.pid)})
+    write_json(state / STATE_FILE, noted | {"router": processes.identity(router.pid)})
     url = f"http://{LOCALHOST}:{read_json(state / SETTINGS_FILE)['port']}"
     while not _ready(url):
         _wait(server, deadline, state)
@@ -212,56 +211,24 @@ def _ready(url: str) -> bool:
         return False
 
 
-def _identity(pid: int) -> tuple[int, float]:
-    """Number and start time of a process: a number alone may come to mean another process."""
-    return pid, psutil.Process(pid).create_time()
-
-
 def _processes(state: Path) -> list[psutil.Process]:
     """Processes of the state file that still run, router first."""
     noted = read_json(state / STATE_FILE)
     found = []
     for name in _PROCESSES:
-        pid, started = noted.get(name, (0, 0.0))
-        if _is_alive(pid) and abs(psutil.Process(pid).create_time() - started) < 1:
-            found.append(psutil.Process(pid))
+        process = processes.find(*noted.get(name, (0, 0.0)))
+        found += [process] if process else []
     return found
-
-
-def _is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def _end(state: Path) -> bool:
     if not (state / STATE_FILE).is_file():
         return False
-    ended = _terminate(_processes(state))
+    ended = processes.terminate(_processes(state))
     shutil.rmtree(read_json(state / STATE_FILE)["scratch"], ignore_errors=True)
     (state / STATE_FILE).unlink()
     return ended
 
 
-def _terminate(processes: list[psutil.Process]) -> bool:
-    """Ask each process and its children to end, one process after the other, then make them."""
-    for process in processes:
-        family = [process, *process.children(recursive=True)]
-        process.terminate()
-        for member in _survivors(family):
-            member.kill()
-        _survivors(family)
-    return bool(processes)
-
-
-def _survivors(family: list[psutil.Process]) -> list[psutil.Process]:
-    """Those still alive after `STOP_S`.
-
-    Zombies count as gone: in a container, orphans become children of this process, which never waits for them.
-    """
-    deadline = time.monotonic() + STOP_S
-    while (alive := [member for member in family if _is_alive(member.pid)]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return alive
-
-
 def _is_router(pid: int) -> bool:
-    return _is_alive(pid) and "model.serving.router" in psutil.Process(pid).cmdline()
+    return processes.is_alive(pid) and "model.serving.router" in psutil.Process(pid).cmdline()
