@@ -48,4 +48,4 @@ def evaluate(
         # The page shows the metadata; a cache that finds no file takes the whole step for undone.
         write_json(Path(metrics.path), report.summary)
         write_json(Path(confusion.path), matrix)
-        reports.metadata.update(data_digest=data_digest, weights_digest=report.weights_digest)
+        reports.metadata.update(data_digest=report.data_digest, weights_digest=report.weights_digest)

@@ -13,7 +13,6 @@ def search_worker(
     section: dict[str, Any],
     worker: int,
     seed: int,
-    data_digest: str,
     shards: dsl.Input[dsl.Dataset],
     trials: dsl.Output[dsl.Artifact],
 ) -> None:
@@ -27,6 +26,7 @@ def search_worker(
     from model.storage import write_json
 
     with step("search", inputs=[shards], outputs=[trials]):
+        data_digest = shards.metadata["data_digest"]
         config = parse_section(SearchConfig, section, name="search").on_data(data_digest)
         run, out = parse_run(train, seed=seed), Path(trials.path)
         result = search(run, config, shards=Path(shards.path), folder=out, trials=config.trials, worker=worker)
@@ -38,7 +38,6 @@ def search_worker(
 def choose(
     section: dict[str, Any],
     seed: int,
-    data_digest: str,
     trials: dsl.Input[list[dsl.Artifact]],
     report: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.Markdown],
@@ -54,7 +53,7 @@ def choose(
     from model.storage import write_json
 
     with step("choose", inputs=trials, outputs=[report, summary]):
-        config = parse_section(SearchConfig, section, name="search").on_data(data_digest)
+        config = parse_section(SearchConfig, section, name="search").on_data(trials[0].metadata["data_digest"])
         result = summarise(open_study(config, Path(trials[0].path), seed=seed))
         write_json(Path(report.path), to_json(result))
         Path(summary.path).write_text(search_page(result))

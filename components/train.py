@@ -32,4 +32,5 @@ def train(
             run, shards=Path(shards.path), out=Path(weights.path), topology=parse_topology(topology)
         )
         Path(curves.path).write_text(curves_page(Path(weights.path)))
-        weights.metadata.update(data_digest=data_digest, weights_digest=result.weights_digest, **result.metrics)
+        digest = data_digest or shards.metadata["data_digest"]
+        weights.metadata.update(data_digest=digest, weights_digest=result.weights_digest, **result.metrics)

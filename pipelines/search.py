@@ -47,12 +47,10 @@ def search(
         version = version_of(data_version, named_by=named_by, repository=repository)
         faces = prepare(version, seed=seed, index=index, validate=validate, shard=shard, remote=remote)
         with dsl.ParallelFor(workers, name="workers") as worker:
-            worked = search_worker(
-                train=train, section=search, worker=worker, seed=seed, data_digest=faces.digest, shards=faces.shards
-            )
+            worked = search_worker(train=train, section=search, worker=worker, seed=seed, shards=faces.shards)
             accelerated(place(worked, secrets=STUDY, hours=24))
         trials = dsl.Collected(worked.outputs["trials"])
-        chosen = choose_trial(section=search, seed=seed, data_digest=faces.digest, trials=trials)
+        chosen = choose_trial(section=search, seed=seed, trials=trials)
         overrides = place(chosen, secrets=STUDY).outputs["Output"]
         trained = train_model(
             section=train,

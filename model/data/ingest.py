@@ -84,7 +84,7 @@ def fetch_version(digest: str, *, remote: str, out: Path) -> None:
         (project / "data.dvc").write_text(yaml.safe_dump(pointer))
         _dvc(project, "init", "--no-scm", "--quiet")
         (project / ".dvc" / "config").write_text(_settings(remote))
-        _dvc(project, "pull", "--quiet")
+        _dvc(project, "pull")
         shutil.move(project / "data", target)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import optuna
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from model.config import SearchConfig, TrainRun, overlay
 from model.errors import ServiceError
@@ -21,6 +23,7 @@ NME = "val/nme_interocular"
 MACRO_F1 = "val/macro_f1"
 HEARTBEAT_S = 10
 GRACE_S = 60
+OPENINGS = 4
 
 
 @dataclass(frozen=True)
@@ -73,23 +76,41 @@ def open_study(config: SearchConfig, folder: Path, *, seed: int) -> optuna.Study
     folder.mkdir(parents=True, exist_ok=True)
     url = os.environ.get(STORAGE) or f"sqlite:///{folder.resolve() / 'study.db'}"
     try:
-        storage = RDBStorage(
-            url,
-            engine_kwargs={"connect_args": {"timeout": GRACE_S}} if url.startswith("sqlite") else None,
-            heartbeat_interval=HEARTBEAT_S,
-            grace_period=GRACE_S,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=2),
-        )
         return optuna.create_study(
             study_name=config.study,
-            storage=storage,
+            storage=_open_storage(url),
             sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
             directions=["minimize", "maximize"],
             load_if_exists=True,
         )
-    except optuna.exceptions.StorageInternalError as error:
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        # The address may hold a password.
         place = STORAGE if os.environ.get(STORAGE) else folder / "study.db"
-        raise ServiceError(f"{place}: {error}; another process may hold it, or the disk is full") from error
+        raise ServiceError(
+            f"{place}: {_first_line(error)}; is it away, held by another process, the disk full?"
+        ) from None
+
+
+def _open_storage(url: str) -> RDBStorage:
+    """The database with its tables, which several workers may be making at the same moment."""
+    for attempt in range(OPENINGS):
+        try:
+            return RDBStorage(
+                url,
+                engine_kwargs={"connect_args": {"timeout": GRACE_S}} if url.startswith("sqlite") else None,
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=2),
+            )
+        except SQLAlchemyError:
+            if attempt + 1 == OPENINGS:
+                raise
+            time.sleep(1 + attempt)
+    raise AssertionError
+
+
+def _first_line(error: Exception) -> str:
+    return str(error.__cause__ or error).partition("\n")[0]
 
 
 def suggest(trial: Trial, config: SearchConfig) -> dict[str, float]:

@@ -1,0 +1,54 @@
+"""Arguments of a pipeline come from params.yaml, a data version and places."""
+
+import inspect
+
+import pytest
+
+from model.config import Config, IndexConfig, TrainConfig, parse_run, parse_section
+from model.errors import ConfigError
+from pipelines.arguments import Places, arguments_of
+from pipelines.compile import PIPELINES
+
+DIGEST = f"{'a' * 32}.dir"
+
+
+@pytest.mark.parametrize("short", PIPELINES)
+def test_every_parameter_has_a_value(config: Config, short: str) -> None:
+    function = PIPELINES[short][1]
+    arguments = arguments_of(function, config, Places(DIGEST, "s3://bucket/face"))
+    assert list(arguments) == list(inspect.signature(function.pipeline_func).parameters)
+    assert None not in arguments.values()
+
+
+def test_sections_come_back_as_they_were(config: Config) -> None:
+    arguments = arguments_of(PIPELINES["training"][1], config, Places(DIGEST, "store"))
+    assert parse_section(IndexConfig, arguments["index"], name="index") == config.index
+    assert parse_run(arguments["train"], seed=arguments["seed"]) == config.run
+
+
+def test_overrides_are_laid_over_the_training(config: Config) -> None:
+    section = config.train.model_dump(mode="json")
+    run = parse_run(section, seed=1, overrides={"train.loss.expression_weight": 3.0})
+    assert run.train.loss.expression_weight == 3.0
+    assert isinstance(run.train, TrainConfig)
+    with pytest.raises(ConfigError, match=r"evaluate\.split"):
+        parse_run(section, seed=1, overrides={"evaluate.split": "val"})
+
+
+def test_a_revision_is_looked_up_in_the_run(config: Config) -> None:
+    function = PIPELINES["training"][1]
+    arguments = arguments_of(function, config, Places("main", "s3://bucket", repository="https://host/repo.git"))
+    assert (arguments["named_by"], arguments["repository"]) == ("revision", "https://host/repo.git")
+    assert arguments_of(function, config, Places(DIGEST, "s3://bucket"))["named_by"] == "digest"
+
+
+def test_a_revision_needs_a_repository(config: Config) -> None:
+    with pytest.raises(ConfigError, match="repository"):
+        arguments_of(PIPELINES["training"][1], config, Places("main", "s3://bucket"))
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown(config: Config) -> None:
+    places = Places("main", "s3://bucket", repository="https://me:canary@host/repo.git")
+    with pytest.raises(ConfigError, match="password") as caught:
+        arguments_of(PIPELINES["training"][1], config, places)
+    assert "canary" not in str(caught.value)

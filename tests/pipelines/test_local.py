@@ -1,0 +1,147 @@
+"""Pipelines run by kfp's local runner: what runs, what the cache answers, and how failures end."""
+
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipelines.project import Project, Run, make_project
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
+
+TRAINING = ["resolve", "ingest", "index", "validate", "shard", "train", "evaluate", "register", "package", "promote"]
+AFTER_SHARD = TRAINING[5:]
+
+
+@pytest.fixture(scope="module")
+def project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("pipelines") / "project", root)
+
+
+@pytest.fixture(scope="module")
+def first(project: Project) -> Run:
+    """The first run, without a cache entry."""
+    return project.run()
+
+
+def output(project: Project, step: str, name: str) -> Path:
+    """The newest output of a step."""
+    return max(project.root.glob(f"artifacts/pipeline/*/{step}/{name}"), key=lambda path: path.stat().st_mtime)
+
+
+def test_every_step_runs_once_and_the_report_tells_its_cost(first: Run) -> None:
+    report = first.json("report.json")
+    assert sorted(first.steps) == sorted(TRAINING)
+    assert report["state"] == "SUCCEEDED"
+    assert all(step["seconds"] > 0 and step["memory_mb"] > 0 and step["exit_code"] == 0 for step in report["steps"])
+    assert report["seconds"] == pytest.approx(sum(step["seconds"] for step in report["steps"]), abs=0.01)
+
+
+def test_the_result_is_the_last_line_and_holds_the_evaluation(first: Run) -> None:
+    assert Path(first.stdout.strip()) == first.folder / "evaluation.json"
+    assert first.json("evaluation.json")["summary"]
+
+
+def test_an_unchanged_rerun_executes_no_step(project: Project, first: Run) -> None:
+    """T12."""
+    again = project.run()
+    assert again.steps == []
+    assert (again.folder / "evaluation.json").read_bytes() == (first.folder / "evaluation.json").read_bytes()
+
+
+def test_a_changed_value_reruns_its_step_and_what_follows(project: Project, first: Run) -> None:
+    """T13."""
+    assert sorted(project.run("--set", "train.lr=0.0051").steps) == sorted(AFTER_SHARD)
+    assert project.run("--set", "package.workers=2").steps == ["package"]
+
+
+def test_altered_and_deleted_outputs_are_made_again(project: Project, first: Run) -> None:
+    """T15."""
+    project.run("--set", "train.lr=0.0052")
+    weights = output(project, "train", "weights") / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert sorted(project.run("--set", "train.lr=0.0052").steps) == sorted(AFTER_SHARD)
+    shutil.rmtree(output(project, "train", "weights"))
+    assert sorted(project.run("--set", "train.lr=0.0052").steps) == sorted(AFTER_SHARD)
+
+
+def test_a_killed_run_is_taken_up_where_it_was(project: Project, first: Run) -> None:
+    """T18."""
+    process = project.start("--set", "validate.min_side=8", "--set", "train.steps_per_epoch=2000")
+    deadline = time.monotonic() + 300
+    while not list(project.root.glob("artifacts/pipeline/*/train/weights/metrics.jsonl")) or not _training(project):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _end_orphans(project)
+    again = project.run("--set", "validate.min_side=8", "--set", "train.steps_per_epoch=2")
+    assert set(again.steps) & {"ingest", "index", "validate"} == set()
+    assert "train" in again.steps
+
+
+def test_bad_pictures_above_the_budget_end_the_run_with_code_3_and_a_report(root: Path, tmp_path: Path) -> None:
+    """T01, T14: two data versions at one place; the second is not taken for the first."""
+    project = make_project(tmp_path / "project", root)
+    sound = project.run("--set", "train.steps_per_epoch=1")
+    for picture in sorted((project.root / "data/made/train").glob("*.webp"))[:3]:
+        picture.chmod(0o644)
+        picture.unlink()
+        picture.write_bytes(b"no picture at all")
+    project.push()
+    failed = project.run(code=3)
+    report = failed.json("report.json")
+    assert report["state"] == "FAILED"
+    assert (report["failure"]["step"], report["failure"]["exit_code"]) == ("validate", 3)
+    assert "quarantine.csv" in report["failure"]["message"]
+    assert "step validate failed" in failed.stderr
+    assert [step["step"] for step in report["steps"]].count("validate") == 1
+    assert len(list(project.root.glob("artifacts/pipeline/*/index/manifest/manifest.parquet"))) == 2
+    assert "ingest" in sound.steps
+    assert "ingest" in failed.steps
+
+
+def test_a_missing_version_ends_with_the_code_of_a_service(project: Project) -> None:
+    failed = project.run("--data-version", f"{'0' * 32}.dir", code=5)
+    assert failed.json("report.json")["failure"]["step"] == "ingest"
+    assert [step["attempt"] for step in failed.json("report.json")["steps"] if step["step"] == "ingest"] == [1, 2, 3]
+
+
+def test_a_wrong_value_ends_with_the_code_of_configuration(project: Project) -> None:
+    process = project.start("--set", "train.lr=-1")
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "train.lr" in stderr
+
+
+def test_a_search_trains_with_the_choice_of_its_workers(project: Project, first: Run) -> None:
+    run = project.run("--pipeline", "search", "--workers", "2")
+    chosen = run.json("search.json")
+    assert chosen["finished"] >= 2
+    assert [run.steps.count(name) for name in ("search", "choose", "train", "register")] == [2, 1, 1, 1]
+    meta = output(project, "train", "weights") / "meta.json"
+    assert f'"expression_weight": {chosen["overrides"]["train.loss.expression_weight"]}' in meta.read_text()
+
+
+def test_ablation_rows_are_trained_and_compared(project: Project, first: Run) -> None:
+    run = project.run("--pipeline", "ablation", "--rows", "row-hard-sharing", "row-residual")
+    compared = run.json("comparison.json")
+    assert [row["name"] for row in compared] == ["row-hard-sharing", "row-residual"]
+    assert compared[0]["weights_digest"] != compared[1]["weights_digest"]
+    assert run.stdout.strip().endswith("comparison.json")
+
+
+def _training(project: Project) -> bool:
+    newest = max(project.runs(), key=lambda path: path.stat().st_mtime)
+    return (newest / "journal").is_dir() and any((newest / "journal").glob("shard-*"))
+
+
+def _end_orphans(project: Project) -> None:
+    """kfp's step is a process of its own, which nobody ends with the one that started it."""
+    subprocess.run(["pkill", "-9", "-f", f"executor_input.*{project.root}"], check=False)
