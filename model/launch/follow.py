@@ -1,6 +1,7 @@
 """Following a training in other processes by its spool: curves for a run log, and a progress bar."""
 
 import json
+import logging
 import shutil
 import threading
 from pathlib import Path
@@ -13,6 +14,8 @@ from model.train.log import NullLog, RunLog
 from model.train.spool import SPOOL_FILE
 
 PERIOD_S = 2.0
+
+logger = logging.getLogger("model.launch")
 
 
 class Follower:
@@ -65,5 +68,7 @@ class Follower:
         values = record["values"]
         self._log.metrics(values, record["step"])
         if "train/faces_per_second" in values:
+            held = {name[4:]: f"{value:.3g}" for name, value in values.items() if name.startswith("val/")}
             self._bar.update()
-            self._bar.set_postfix({name[4:]: f"{value:.3g}" for name, value in values.items() if name[:4] == "val/"})
+            self._bar.set_postfix(held)
+            logger.info("step %d, an epoch done: %s", record["step"], held or "not validated")

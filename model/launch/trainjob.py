@@ -117,6 +117,7 @@ class _Job:
     def _wait(self) -> None:
         """Until the job has ended, one way or the other."""
         deadline, seen = time.monotonic() + self.settings.timeout_s, time.monotonic()
+        status: Status | None = None
         while True:
             if self.notice.given:
                 raise TerminatedError(f"job {self.name}: asked to end and deleted; {self._remedy()}")
@@ -125,8 +126,9 @@ class _Job:
                     f"job {self.name}: not done after RMTL_TRAIN_TIMEOUT_S={self.settings.timeout_s}, deleted; "
                     f"raise it, {self._remedy()}"
                 )
+            former = status
             try:
-                status: Status | None = self.client.status(self.name)
+                status = self.client.status(self.name)
                 seen = time.monotonic()
             except ServiceError:
                 if time.monotonic() - seen > PATIENCE_S:
@@ -134,6 +136,8 @@ class _Job:
                 status = "Unknown"
             if status is None:
                 raise TrainingError(f"job {self.name}: deleted by somebody else; {self._remedy()}")
+            if status != former:
+                logger.info("job %s: %s", self.name, status)
             if status in ("Complete", "Failed"):
                 return
             time.sleep(POLL_S)
