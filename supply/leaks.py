@@ -32,13 +32,17 @@ DETECTORS = (
 MAX_BYTES = 1 << 20
 """Larger texts are tables and archives."""
 
-_SETTINGS = {
+_REFERENCE = r"""\bsecret(Name["']?: ["']?[a-z]+(-[a-z0-9]+)*|Key["']?: ["']?[A-Z]+(_[A-Z0-9]+)*)["']?,?\s*$"""
+"""A manifest that names a Secret object of the cluster, or a key of it, not its content."""
+
+_SETTINGS: dict[str, list[dict[str, object]]] = {
     "plugins_used": [{"name": name} for name in DETECTORS],
     "filters_used": [
         {"path": "detect_secrets.filters.allowlist.is_line_allowlisted"},
         {"path": "detect_secrets.filters.heuristic.is_sequential_string"},
         {"path": "detect_secrets.filters.heuristic.is_templated_secret"},
         {"path": "detect_secrets.filters.heuristic.is_indirect_reference"},
+        {"path": "detect_secrets.filters.regex.should_exclude_line", "pattern": [_REFERENCE]},
     ],
 }
 

@@ -48,6 +48,23 @@ def test_a_key_that_was_removed_is_found_in_the_history(repository: Path):
     assert [leak.path for leak in scan(repository)] == ["settings.py"]
 
 
+@pytest.mark.parametrize(
+    ("line", "finds"),
+    [
+        ("secretName: rmtl-s3", 0),
+        ("secretKey: AWS_SECRET_ACCESS_KEY", 0),
+        ("secretKey: " + "Zk3vQ9" * 5, 1),
+        ("secretKey: " + KEY, 1),
+        ("password: " + "hunter-" * 3, 1),
+    ],
+)
+def test_the_name_of_a_secret_is_none(repository: Path, line: str, finds: int):
+    (repository / "settings.py").unlink()
+    (repository / "pod.yaml").write_text(f"pod:\n  {line}\n")
+    git(repository, "add", "--all")
+    assert len({leak.digest for leak in scan(repository)}) == finds
+
+
 def test_the_message_does_not_repeat_the_secret(repository: Path):
     with pytest.raises(GateError) as refusal:
         judge(scan(repository), [], TODAY)
