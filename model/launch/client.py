@@ -20,6 +20,7 @@ from kubernetes.config import ConfigException
 
 from model.errors import ConfigError, ServiceError
 from model.launch.settings import JobSettings
+from model.launch.shared import JobFolder, kept
 
 Status = Literal["Created", "Running", "Complete", "Failed", "Unknown"]
 
@@ -65,7 +66,7 @@ class JobClient:
         with _reporting(f"look at job {name}"):
             return [step.name for step in self._client.get_job(name).steps if step.status == "Failed"]
 
-    def create(self, spec: JobSpec, folder: Path) -> None:
+    def create(self, spec: JobSpec, folder: JobFolder) -> None:
         """Start the job; one of the same name that is there already is joined.
 
         Raises:
@@ -74,14 +75,15 @@ class JobClient:
         with _reporting(f"create job {spec.name}"):
             runtime = self._runtime()
             if self._settings.backend == "container":
-                _share(folder, spec.name)
-                self._client.train(runtime, trainer=_for_containers(spec, self._settings), options=[Name(spec.name)])
+                with _as_work_folder(folder, spec.name), kept(folder.out):
+                    trainer = _for_containers(spec, self._settings)
+                    self._client.train(runtime, trainer=trainer, options=[Name(spec.name)])
                 return
-            trainer = CustomTrainerContainer(image=self._settings.image, num_nodes=spec.nodes, env=spec.env)
+            own_image = CustomTrainerContainer(image=self._settings.image, num_nodes=spec.nodes, env=spec.env)
             options = [Name(spec.name), Labels(LABELS), ActiveDeadlineSeconds(self._settings.timeout_s)]
             options += [TrainerCommand(["python", "-m", "model.launch.node"]), TrainerArgs(_node_arguments(spec))]
             try:
-                self._client.train(runtime, trainer=trainer, options=options)
+                self._client.train(runtime, trainer=own_image, options=options)
             except RuntimeError as error:
                 if not (isinstance(error.__cause__, ApiException) and error.__cause__.status == 409):
                     raise
@@ -93,8 +95,6 @@ class JobClient:
                 self._client.delete_job(name)
         except _AbsentError:
             return
-        finally:
-            _unshare(name)
 
     def lines(self, name: str, *, node: int = 0, follow: bool = False) -> Iterator[str]:
         """Pieces of what a node prints; it ends early where the node has not begun."""
@@ -169,17 +169,14 @@ def _train_on_node(arguments: list[str]) -> None:
     sys.exit(main(arguments))
 
 
-def _share(folder: Path, name: str) -> None:
-    """Let the folder that the container backend would make for a job be ours: it mounts where the link leads."""
+@contextmanager
+def _as_work_folder(folder: JobFolder, name: str) -> Iterator[None]:
+    """Let the folder that the container backend makes for a job be ours: it mounts where the link leads."""
     link = Path.home() / CONTAINER_FOLDERS / name
     link.parent.mkdir(parents=True, exist_ok=True)
-    _unshare(name)
-    link.symlink_to(folder, target_is_directory=True)
-
-
-def _unshare(name: str) -> None:
-    link = Path.home() / CONTAINER_FOLDERS / name
-    if link.is_symlink():
-        link.unlink()
-    elif link.is_dir() and not any(link.iterdir()):
-        link.rmdir()
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.path, target_is_directory=True)
+    try:
+        yield
+    finally:
+        link.unlink(missing_ok=True)

@@ -1,6 +1,9 @@
 """A job's folder on the storage that the step and all nodes see: configuration, shards, and what training writes."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +65,20 @@ def fill(folder: JobFolder, run: TrainRun, *, shards: Path, out: Path) -> None:
 def fetch(folder: JobFolder, out: Path) -> None:
     """Replace `out` by what the job has written, in one act."""
     _copy(folder.out, out)
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Put the folder back if it is gone after a failure: the container backend clears up more than it made."""
+    with tempfile.TemporaryDirectory(prefix="rmtl-kept-") as safe:
+        copy = Path(safe) / folder.name
+        shutil.copytree(folder, copy)
+        try:
+            yield
+        except BaseException:
+            if not folder.exists():
+                shutil.copytree(copy, folder)
+            raise
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -75,7 +75,7 @@ class _Job:
         """Start or join, and wait."""
         if not self._there():
             self.folder.failure.unlink(missing_ok=True)
-            self.client.create(self._spec(), self.folder.path)
+            self.client.create(self._spec(), self.folder)
             logger.info("job %s: %d node(s) asked for", self.name, self.topology.nodes)
         lines = Lines()
         with _Echo(self.client, self.name, lines):

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from model.config import Config
+from model.errors import ConfigError
 from model.launch import launch_training, parse_topology
 from model.schema import TrainResult
 from model.storage import read_json
@@ -43,6 +44,7 @@ def launch(
     """Launch on two containers; what a failed job leaves is removed at the end."""
     shared = tmp_path / "shared"
     shared.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RMTL_TRAIN_BACKEND", "container")
     monkeypatch.setenv("RMTL_SHARED", str(shared))
     monkeypatch.setenv("RMTL_IMAGE", train_image)
@@ -99,6 +101,19 @@ def test_two_containers_equal_one_process(launch, tiny, shards, tmp_path):
         ".csv",
     }
     assert not list((tmp_path / "shared").iterdir())
+
+
+def test_a_job_that_cannot_be_made_costs_no_checkpoint(engine, launch, tiny, shards, tmp_path, monkeypatch):
+    """The SDK removes the work folder of such a job, which is ours."""
+    config = tiny(**{"train.epochs": 1})
+    train(config.run, shards=shards, out=tmp_path / "out")
+    monkeypatch.setenv("RMTL_IMAGE", "residual-mtl:never-built")
+    with pytest.raises(ConfigError, match="RMTL_IMAGE"):
+        launch(config, tmp_path / "out")
+    (folder,) = (tmp_path / "shared").iterdir()
+    assert (folder / "train" / "last" / "state.json").read_bytes() == (
+        tmp_path / "out" / "last" / "state.json"
+    ).read_bytes()
 
 
 def test_a_killed_container_is_made_up_for_from_the_last_checkpoint(engine, launch, tiny, shards, tmp_path):
