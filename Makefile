@@ -29,16 +29,16 @@ help: ## List the targets
 
 setup: $(VENV)/.ready ## Create the environment in .venv
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt overrides.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	  || { echo "error: need Python 3.11 or 3.12, $(PYTHON) is $$($(PYTHON) -V); set PYTHON=..."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' constraints.txt)"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --overrides overrides.txt --editable '.[dev]'
 	@touch $@
 
 synth: setup ## Add the packages of the sample benchmark's generator
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[synth]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --overrides overrides.txt --editable '.[synth]'
 
 data: setup ## Pull the bundled sample benchmark
 	rmtl data pull

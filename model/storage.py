@@ -104,7 +104,9 @@ def digest_tree(path: Path) -> str:
     if not path.is_dir():
         raise StorageError(f"{path}: nothing is there; run the step that writes it")
     files = sorted(file for file in path.rglob("*") if file.is_file())
-    return digest_bytes("".join(f"{file.relative_to(path).as_posix()}\0{digest_file(file)}\n" for file in files).encode())
+    return digest_bytes(
+        "".join(f"{file.relative_to(path).as_posix()}\0{digest_file(file)}\n" for file in files).encode()
+    )
 
 
 def _replace(temporary: Path, target: Path, scratch: Path) -> None:

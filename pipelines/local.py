@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,7 +87,7 @@ def _containers() -> local.DockerRunner:
     from docker.errors import DockerException, ImageNotFound
 
     try:
-        with docker.from_env() as client:
+        with closing(docker.from_env()) as client:
             client.images.get(IMAGE)
     except ImageNotFound as error:
         raise ConfigError(f"RMTL_IMAGE={IMAGE}: no such image here; run `make images`") from error

@@ -1,6 +1,5 @@
 """One training step: forward, reduce the sums, backward, reduce the gradients, move."""
 
-import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -183,8 +182,12 @@ def _backward(learner: Learner, terms: LossTerms, reduced: Reduced) -> bool:
     """
     parameters = [item for group in learner.optimizer.param_groups for item in group["params"]]
     learner.optimizer.zero_grad(set_to_none=True)
-    with contextlib.suppress(torch.OutOfMemoryError, MemoryError):
+    try:
         _objective(learner, terms, reduced).backward()  # type: ignore[no-untyped-call]
+    except (torch.OutOfMemoryError, MemoryError):
+        # Half a gradient would pass for a whole one; this one makes the sum not finite, and all skip the step.
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, torch.nan)
     learner.team.sum_gradients(parameters)
     # The map is clipped by itself: while it only listens, the rest of the training does not notice it.
     own = {id(item) for item in learner.net.association.parameters()}

@@ -21,6 +21,10 @@ multitask_loss = step.multitask_loss
 calls = 0
 
 
+def out_of_memory(_gradient: Any) -> None:
+    raise torch.OutOfMemoryError("a made one")
+
+
 def troubled(*arguments: Any) -> LossTerms:
     """The loss, until the step in which the trouble begins."""
     global calls  # noqa: PLW0603 - one counter for the one patch
@@ -33,6 +37,10 @@ def troubled(*arguments: Any) -> LossTerms:
             return {name: term._replace(total=term.total * torch.nan) for name, term in terms.items()}
         case "memory":
             raise torch.OutOfMemoryError("a made one")
+        case "memory in backward":
+            for term in terms.values():
+                if term.total.requires_grad:
+                    term.total.register_hook(out_of_memory)
         case "data":
             raise DataContractError("train-000003.tar: altered since it was written")
         case "hang":

@@ -244,7 +244,7 @@ def test_a_lost_node_ends_the_other_one(number, victim, long_run, shards, tmp_pa
     assert "start again with the same folder to resume" in output
 
 
-@pytest.mark.parametrize("kind", ["nan", "memory"])
+@pytest.mark.parametrize("kind", ["nan", "memory", "memory in backward"])
 def test_one_bad_step_of_one_process_is_skipped_by_all(kind, tiny, shards, tmp_path, start_bad):
     """T27: the result is that of one process which skips the same step."""
     config = tiny(**{"train.epochs": 2, "train.lr": 0.001})
