@@ -107,6 +107,24 @@ def test_bad_pictures_above_the_budget_end_the_run_with_code_3_and_a_report(root
     assert "ingest" in failed.steps
 
 
+def test_two_data_versions_give_two_manifests_and_two_models(project: Project, first: Run) -> None:
+    """T13, T14: the labels change at the same address."""
+    labels = project.root / "data/made/labels.jsonl"
+    content, version = labels.read_text(), project.root / "data.dvc"
+    former = version.read_text()
+    labels.unlink()
+    labels.write_text(content.replace('"happy"', '"sad"', 1))
+    project.push()
+    second = project.run()
+    assert sorted(second.steps) == sorted(TRAINING)
+    ones, twos = (run.json("evaluation.json") for run in (first, second))
+    assert ones["data_digest"] != twos["data_digest"]
+    assert ones["weights_digest"] != twos["weights_digest"]
+    version.write_text(former)
+    project.dvc("checkout", "--quiet", "--force")
+    assert project.run().steps == []
+
+
 def test_a_missing_version_ends_with_the_code_of_a_service(project: Project) -> None:
     failed = project.run("--data-version", f"{'0' * 32}.dir", code=5)
     assert failed.json("report.json")["failure"]["step"] == "ingest"
