@@ -8,15 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.runners import QUICK as SHORT
 from model.cli.recipe import write_values
-
-SHORT = {
-    "train.epochs": 1,
-    "train.steps_per_epoch": 12,
-    "evaluate.bootstrap": 20,
-    "register.gate.max_nme": 1000.0,
-    "register.gate.min_macro_f1": 0.0,
-}
 
 
 @dataclass(frozen=True)

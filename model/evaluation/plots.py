@@ -8,6 +8,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from model.evaluation.landmarks import cumulative_errors
 from model.schema import EXPRESSIONS, Measure
@@ -129,6 +130,7 @@ def draw_curves(values: Mapping[str, Sequence[float]], label: str) -> Figure:
     for colour, (name, curve) in zip(_cycle(len(values)), values.items(), strict=True):
         axes.plot(range(1, len(curve) + 1), curve, color=colour, linewidth=1.8, marker="o", markersize=3, label=name)
     axes.set(xlabel="epoch", ylabel=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=True, framealpha=0.92, edgecolor="none", fontsize=8, labelcolor=INK)
     return figure
 
