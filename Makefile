@@ -70,7 +70,10 @@ test-containers: setup ## Build the images and run the tests inside them (starts
 supply-chain: setup ## Check bill of materials, licences, secrets, wheel, and known vulnerabilities
 	python -m supply
 
+test-long: setup data ## Run the tests that take minutes: killed and broken-off runs, searches
+	pytest --numprocesses 2 --dist load -m long
+
 clean: ## Remove what the steps made (not data, not the environment)
 	rm -rf artifacts reports/plots reports/data_docs
 
-.PHONY: help setup synth data demo test lint unit images test-containers supply-chain clean
+.PHONY: help setup synth data demo test lint unit test-long images test-containers supply-chain clean

@@ -19,15 +19,15 @@ def deploy(
     from pathlib import Path
 
     from components.step import step
+    from model.cli.workspace import SERVE
     from model.config import DeployConfig, parse_section
-    from model.serving.deploy import deploy_archive
+    from model.serving.deploy import Archive, deploy_archive
 
     with step("deploy", inputs=[archive], outputs=[deployment]):
         deploy_archive(
             parse_section(DeployConfig, section, name="deploy"),
-            archive=Path(archive.path),
-            archive_uri=archive.uri,
+            Archive(Path(archive.path), archive.uri, version),
             target=target,
-            version=version,
+            state=SERVE,
             out=Path(deployment.path),
         )

@@ -6,11 +6,13 @@ killed. So every step writes here itself, into a folder or below an `s3://` pref
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from model.errors import ServiceError
 from model.storage import digest_bytes, s3_client, write_json
 
 PLACE = "RMTL_JOURNAL"
@@ -39,6 +41,11 @@ class Entry:
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+def last_tries(entries: Iterable[Entry]) -> list[Entry]:
+    """The last try of each task, in the order in which the tasks began."""
+    return list({(entry.step, entry.key): entry for entry in entries}.values())
+
+
 class Journal:
     """The entries of one run; without a configured place nothing is kept.
 
@@ -59,17 +66,23 @@ class Journal:
         """Write one entry.
 
         Raises:
+            ServiceError: the bucket is out of reach.
             StorageError: the folder cannot be written.
         """
         name = f"{entry.step}-{digest_bytes(entry.key.encode())[:8]}-{entry.attempt}.json"
         if self._place.startswith("s3://"):
             bucket, prefix = _split(self._place)
-            s3_client().put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=json.dumps(asdict(entry)).encode())
+            with _reached(self._place):
+                s3_client().put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=json.dumps(asdict(entry)).encode())
         elif self._place:
             write_json(Path(self._place) / name, asdict(entry))
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first."""
+        """All entries, oldest first.
+
+        Raises:
+            ServiceError: the bucket is out of reach.
+        """
         return sorted((Entry(**values) for values in self._read()), key=lambda entry: entry.started)
 
     def tries(self, step: str, key: str) -> list[Entry]:
@@ -79,11 +92,26 @@ class Journal:
     def _read(self) -> Iterator[dict[str, Any]]:
         if self._place.startswith("s3://"):
             bucket, prefix = _split(self._place)
-            pages = s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-            yield from (json.loads(s3_client().get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys)
+            with _reached(self._place):
+                yield from _objects(bucket, prefix)
         elif self._place:
             yield from (json.loads(path.read_text()) for path in Path(self._place).glob("*.json"))
+
+
+def _objects(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            yield json.loads(s3_client().get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
+
+
+@contextmanager
+def _reached(place: str) -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise ServiceError(f"{PLACE}={place}: {error}; see `rmtl doctor`") from error
 
 
 def _split(place: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from components.journal import Entry
+from components.journal import Entry, last_tries
 from model.schema import EXPRESSIONS, INTENDED_USE, ModelVersion, ValidationReport
 from model.storage import read_json
 
@@ -87,13 +87,10 @@ def comparison_page(compared: Sequence[Row]) -> str:
 
 def run_report(entries: Sequence[Entry], *, state: str, error: str | None, who: str) -> dict[str, Any]:
     """Outcome and cost of a run: every try of every step, and the sums."""
-    failed = [entry for entry in entries if entry.exit_code]
     return {
         "state": state,
         "who": who,
-        "failure": {"step": failed[-1].step, "exit_code": failed[-1].exit_code, "message": failed[-1].message}
-        if failed and state != "SUCCEEDED"
-        else None,
+        "failure": None if state == "SUCCEEDED" else _failure(entries),
         "orchestrator": error or "",
         "seconds": round(sum(entry.seconds for entry in entries), 3),
         "cpu_seconds": round(sum(entry.cpu_seconds for entry in entries), 2),
@@ -111,6 +108,14 @@ def run_report(entries: Sequence[Entry], *, state: str, error: str | None, who: 
             for entry in entries
         ],
     }
+
+
+def _failure(entries: Sequence[Entry]) -> dict[str, Any]:
+    """The step that failed for good; one that a retry mended is none."""
+    failed = [entry for entry in last_tries(entries) if entry.exit_code]
+    if not failed:
+        return {"step": "", "exit_code": 1, "message": "a step was killed, or none is in the journal (RMTL_JOURNAL)"}
+    return {"step": failed[-1].step, "exit_code": failed[-1].exit_code, "message": failed[-1].message}
 
 
 def run_page(report: Mapping[str, Any]) -> str:

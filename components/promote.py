@@ -25,11 +25,7 @@ def promote(
     from model.storage import read_json, write_json
 
     with step("promote", inputs=[registration], outputs=[promotion]):
-        entry = move_alias(
-            parse_section(RegisterConfig, section, name="register"),
-            who=who,
-            why=why,
-            version=read_json(Path(registration.path))["version"],
-        )
-        write_json(Path(promotion.path), to_json(entry))
+        config = parse_section(RegisterConfig, section, name="register")
+        entry = move_alias(config, who=who, why=why, version=read_json(Path(registration.path))["version"])
+        write_json(Path(promotion.path), {"name": config.name, **to_json(entry)})
     return str(entry.after)

@@ -22,16 +22,16 @@ def search_worker(
     from components.step import step
     from model.config import SearchConfig, parse_run, parse_section
     from model.schema import to_json
-    from model.search.study import search
+    from model.search.study import common_storage, search, study_digest
     from model.storage import write_json
 
     with step("search", inputs=[shards], outputs=[trials]):
-        data_digest = shards.metadata["data_digest"]
-        config = parse_section(SearchConfig, section, name="search").on_data(data_digest)
-        run, out = parse_run(train, seed=seed), Path(trials.path)
+        common_storage()
+        config, run = parse_section(SearchConfig, section, name="search"), parse_run(train, seed=seed)
+        config, out = config.named(study_digest(run, config, shards.metadata["data_digest"])), Path(trials.path)
         result = search(run, config, shards=Path(shards.path), folder=out, trials=config.trials, worker=worker)
         write_json(out / "search.json", to_json(result))
-        trials.metadata["data_digest"] = data_digest
+        trials.metadata["study"] = config.study
 
 
 @component
@@ -49,11 +49,13 @@ def choose(
     from components.step import step
     from model.config import SearchConfig, parse_section
     from model.schema import to_json
-    from model.search.study import open_study, summarise
+    from model.search.study import common_storage, open_study, summarise
     from model.storage import write_json
 
     with step("choose", inputs=trials, outputs=[report, summary]):
-        config = parse_section(SearchConfig, section, name="search").on_data(trials[0].metadata["data_digest"])
+        common_storage()
+        study = trials[0].metadata["study"]
+        config = parse_section(SearchConfig, section, name="search").model_copy(update={"study": study})
         result = summarise(open_study(config, Path(trials[0].path), seed=seed))
         write_json(Path(report.path), to_json(result))
         Path(summary.path).write_text(search_page(result))

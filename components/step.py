@@ -11,13 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from components.journal import Entry, Journal
-from model.errors import DataContractError, FaceError
+from model.errors import DataContractError, FaceError, StorageError
 from model.storage import digest_tree
 
 BY_CONTRACT = (2, 3, 4)
 """Exit codes of failures that a second try cannot mend."""
 
+RETRIES_S = 600.0
+"""A try that comes later than this after a failure is no retry: somebody may have mended the cause."""
+
 DIGEST = "digest"
+
+_AGAIN = "run the step that writes it without the cache"
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -25,16 +32,15 @@ def step(name: str, *, inputs: Sequence[Any] = (), outputs: Sequence[Any]) -> It
     """Check the digests of the input artifacts, do the block, put digests on the outputs, and write it all down.
 
     A `FaceError` ends the process with its exit code. A retry after a failure by contract (configuration, data, gate)
-    fails at once the same way. The journal keeps cost and outcome of every try.
+    fails at once the same way. The journal keeps cost and outcome of every try; a journal that is out of reach costs
+    its entries and nothing else.
 
     Args:
         outputs: kfp artifacts; the first one's address names the task.
     """
-    logging.basicConfig(level=os.environ.get("RMTL_LOG_LEVEL", "INFO"), format="%(levelname)s %(name)s: %(message)s")
+    _set_level()
     journal, key, started, clock = Journal.from_environment(), outputs[0].uri, time.time(), time.monotonic()
-    former = journal.tries(name, key)
-    for entry in former:
-        _stop_if_hopeless(name, entry)
+    former = _former(journal, name, key)
     code, message = 1, "ended without a word"
     try:
         _check(inputs)
@@ -50,38 +56,49 @@ def step(name: str, *, inputs: Sequence[Any] = (), outputs: Sequence[Any]) -> It
         raise
     finally:
         places = {item.name: {"uri": item.uri, DIGEST: item.metadata[DIGEST]} for item in outputs if code == 0}
-        journal.add(
-            Entry(
-                step=name,
-                key=key,
-                attempt=len(former) + 1,
-                started=started,
-                seconds=round(time.monotonic() - clock, 3),
-                **_cost(),
-                exit_code=code,
-                message=message,
-                outputs=places,
-            )
-        )
+        seconds = round(time.monotonic() - clock, 3)
+        _note(journal, Entry(name, key, len(former) + 1, started, seconds, *_cost(), code, message, places))
 
 
-def _stop_if_hopeless(name: str, former: Entry) -> None:
-    if former.exit_code in BY_CONTRACT:
-        print(f"error: {name}: not tried again: {former.message}", file=sys.stderr)  # noqa: T201 - the last word
-        raise SystemExit(former.exit_code)
+def _set_level() -> None:
+    """kfp has set the logging up already; only the level is ours."""
+    names = logging.getLevelNamesMapping()
+    logging.getLogger().setLevel(names.get(os.environ.get("RMTL_LOG_LEVEL", "INFO").upper(), logging.INFO))
+
+
+def _former(journal: Journal, name: str, key: str) -> list[Entry]:
+    """Earlier tries of this task; ends the process where another one is hopeless."""
+    try:
+        former = journal.tries(name, key)
+    except FaceError as error:
+        _log.warning("former tries are not known: %s", error)
+        return []
+    for entry in former:
+        recent = time.time() - entry.started - entry.seconds < RETRIES_S
+        if recent and entry.exit_code in BY_CONTRACT:
+            print(f"error: {name}: not tried again: {entry.message}", file=sys.stderr)  # noqa: T201 - the last word
+            raise SystemExit(entry.exit_code)
+    return former
+
+
+def _note(journal: Journal, entry: Entry) -> None:
+    try:
+        journal.add(entry)
+    except FaceError as error:
+        _log.warning("%s is not in the run's journal: %s", entry.step, error)
 
 
 def _check(inputs: Sequence[Any]) -> None:
     for item in inputs:
-        stated = item.metadata.get(DIGEST)
+        stated, what = item.metadata.get(DIGEST), f"input {item.name} ({item.uri})"
         if not stated:
-            raise DataContractError(f"input {item.name} ({item.uri}): carries no digest, its step did not finish")
-        found = digest_tree(Path(item.path))
+            raise DataContractError(f"{what}: carries no digest, its step did not finish")
+        try:
+            found = digest_tree(Path(item.path))
+        except StorageError as error:
+            raise DataContractError(f"{what}: deleted since it was written; {_AGAIN}") from error
         if found != stated:
-            raise DataContractError(
-                f"input {item.name} ({item.uri}): {found[:12]} where {stated[:12]} was written; it was altered since, "
-                "run the step that writes it without the cache"
-            )
+            raise DataContractError(f"{what}: altered since it was written ({found[:12]}, not {stated[:12]}); {_AGAIN}")
 
 
 def _seal(name: str, outputs: Sequence[Any]) -> None:
@@ -89,11 +106,10 @@ def _seal(name: str, outputs: Sequence[Any]) -> None:
         item.metadata.update({DIGEST: digest_tree(Path(item.path)), "step": name})
 
 
-def _cost() -> dict[str, Any]:
+def _cost() -> tuple[float, float, int, int]:
+    """CPU seconds, largest resident size in MiB, cores, GPUs."""
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {
-        "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in (own, children)), 2),
-        "memory_mb": round(max(own.ru_maxrss, children.ru_maxrss) / 1024, 1),
-        "cores": len(os.sched_getaffinity(0)),
-        "gpus": len(list(Path("/dev").glob("nvidia[0-9]*"))),
-    }
+    seconds = sum(usage.ru_utime + usage.ru_stime for usage in (own, children))
+    memory = max(own.ru_maxrss, children.ru_maxrss) / 1024
+    gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return round(seconds, 2), round(memory, 1), len(os.sched_getaffinity(0)), gpus

@@ -5,15 +5,14 @@ Run:
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
-import yaml
-
+from model.cli.app import read_config
 from model.cli.recipe import read_recipe
-from model.config import load_config
 from model.data.ingest import resolve_version
-from model.errors import FaceError
+from model.errors import ConfigError, FaceError
 from pipelines.arguments import Places, arguments_of, data_version
 from pipelines.submit_cli import SUBMIT_COMMANDS, add_submit_parsers
 
@@ -40,7 +39,11 @@ def _run(options: argparse.Namespace) -> list[Path]:
     from pipelines.compile import PIPELINES
     from pipelines.local import run_pipeline
 
-    config = load_config(options.params, dict(_assignment(text) for text in options.set))
+    if options.runner == "docker" and options.deploy == "local":
+        raise ConfigError("--deploy local: an endpoint in a container of a step ends with it; use --runner subprocess")
+    # What runs is ended in good order.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    config = read_config(options.params, options.set)
     arguments = arguments_of(PIPELINES[options.pipeline][1], config, _places(options))
     root = Path("artifacts/pipeline")
     return [run_pipeline(options.pipeline, arguments, runner=options.runner, root=root, cached=not options.no_cache)]
@@ -56,11 +59,6 @@ def _places(options: argparse.Namespace) -> Places:
         workers=options.workers,
         rows={name: read_recipe(name) for name in options.rows},
     )
-
-
-def _assignment(text: str) -> tuple[str, object]:
-    name, _, value = text.partition("=")
-    return name, yaml.safe_load(value)
 
 
 def _parser() -> argparse.ArgumentParser:

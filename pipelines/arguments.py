@@ -36,10 +36,11 @@ def arguments_of(function: Any, config: Config, places: Places) -> dict[str, Any
     """Values for every parameter of a pipeline, by name.
 
     Raises:
-        ConfigError: a revision without repository, or an address with a password in it.
+        ConfigError: a revision without repository, or an address with a password or token in it.
     """
-    if urlsplit(places.repository).password:
-        raise ConfigError("repository: its address holds a password; configure Git's credentials in the cluster")
+    address = urlsplit(places.repository)
+    if address.password or (address.username and address.scheme != "ssh"):
+        raise ConfigError("repository: its address holds a user or a token; the steps of a run show it, leave it out")
     revision = DIGEST.fullmatch(places.data_version) is None
     if revision and not places.repository:
         raise ConfigError(f"data version {places.data_version!r}: a Git revision needs the repository's address")

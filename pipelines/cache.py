@@ -1,4 +1,4 @@
-"""kfp's local cache, exact: source code belongs to the key, and bytes that changed are no hit."""
+"""kfp's local cache, exact: source code belongs to the key, and bytes or effects that changed are no hit."""
 
 import logging
 import re
@@ -15,23 +15,36 @@ import model
 from components.step import DIGEST
 from model.errors import ConfigError, StorageError
 from model.storage import digest_bytes, digest_tree
+from pipelines.acts import ACTS, stands
 
 OTHER_SOURCES = {
     "resolve": ["model/data/ingest.py"],
     "ingest": ["model/data/ingest.py"],
     "search-worker": ["model/search", "model/train", "model/net"],
-    "choose": ["model/search"],
-    "compare": [],
+    "choose": ["model/search", "components/pages.py"],
+    "compare": ["components/pages.py"],
     "promote": ["model/registry"],
     "deploy": ["model/serving"],
 }
 """Source of the steps that are no stage of dvc.yaml."""
+
+SHOWN = {
+    "validate": ["components/pages.py"],
+    "train": ["components/curves.py"],
+    "register": ["components/pages.py"],
+}
+"""Source of what a step shows besides."""
 
 _log = logging.getLogger(__name__)
 
 
 class ExactCache(LocalCache):  # type: ignore[misc]
     """Answers only with what the same code made of the same inputs, and still has the bytes that it had then.
+
+    An act is answered only while its effect stands.
+
+    Args:
+        code: what stands for the source of each step.
 
     Attributes:
         hits: outputs that were answered, by step.
@@ -52,11 +65,15 @@ class ExactCache(LocalCache):  # type: ignore[misc]
         outputs: dict[str, Any] | None = super().get(key)
         if outputs is None:
             return None
-        for artifact in artifacts_of(outputs):
+        artifacts = {item.name: item for item in artifacts_of(outputs)}
+        for artifact in artifacts.values():
             if not unaltered(artifact):
                 _log.warning("%s: altered or gone since it was written; the step runs again", artifact.uri)
                 return None
-        step = next((item.metadata["step"] for item in artifacts_of(outputs) if "step" in item.metadata), "")
+        step = next(item.metadata["step"] for item in artifacts.values())
+        if step in ACTS and not stands(step, artifacts):
+            _log.warning("%s: what it did was undone or overtaken since; it runs again", step)
+            return None
         self.hits.setdefault(step, []).append(outputs)
         return outputs
 
@@ -72,10 +89,9 @@ def artifacts_of(outputs: Mapping[str, Any]) -> Iterator[dsl.Artifact]:
 
 
 def unaltered(artifact: dsl.Artifact) -> bool:
-    """Whether an artifact has the digest that its step gave it; one without digest has no file."""
-    stated = artifact.metadata.get(DIGEST)
+    """Whether an artifact has the digest that its step gave it."""
     try:
-        return stated is None or digest_tree(Path(artifact.path)) == stated
+        return digest_tree(Path(artifact.path)) == str(artifact.metadata.get(DIGEST))
     except StorageError:
         return False
 
@@ -97,7 +113,8 @@ def code_digests(stages: Path) -> dict[str, str]:
         sources = {name: [item for item in stage["deps"] if item.startswith("model/")] for name, stage in tree.items()}
     except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ConfigError(f"{stages}: not a DVC pipeline: {error}; run in the folder of the project") from error
-    return {name: _digest([folder / item for item in items]) for name, items in (sources | OTHER_SOURCES).items()}
+    sources = sources | OTHER_SOURCES
+    return {name: _digest([folder / item for item in items + SHOWN.get(name, [])]) for name, items in sources.items()}
 
 
 def _digest(paths: list[Path]) -> str:

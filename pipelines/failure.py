@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from components.journal import PLACE, Entry, Journal
 from model.errors import ConfigError, DataContractError, FaceError, GateError, ServiceError
 from pipelines.server import Connection
@@ -66,7 +64,7 @@ def _journaled(run_id: str) -> Entry | None:
         return None
     try:
         entries = Journal(f"{place}/{run_id}").entries()
-    except (FaceError, BotoCoreError, ClientError, OSError, ValueError, TypeError):
+    except (FaceError, OSError, ValueError, TypeError):
         return None  # it only makes the message better
     last = {(entry.step, entry.key): entry for entry in entries}
     return next((entry for entry in last.values() if entry.exit_code), None)

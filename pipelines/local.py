@@ -5,42 +5,43 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import closing, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 from kfp import local
 
-from components.base import IMAGE
-from components.journal import PLACE, Entry, Journal
-from model.errors import ConfigError, ServiceError
+from components.journal import PLACE, RUN, Entry, Journal
+from components.pages import run_report
+from model.errors import FaceError
 from model.search import STORAGE
+from model.storage import write_json
+from pipelines import containers
+from pipelines.acts import cache_acts
 from pipelines.cache import ExactCache, code_digests, install
 from pipelines.compile import PIPELINES
-from pipelines.outcome import Outcome, judge
+from pipelines.outcome import Outputs, judge, require
 
 Runner = Literal["subprocess", "docker"]
 
-_HEAD = ("ingest", "index", "validate", "shard")
+_HEAD = ("resolve", "ingest", "index", "validate", "shard")
 NEEDED = {
-    "training": (*_HEAD, "train", "evaluate", "register", "package", "report"),
+    "training": (*_HEAD, "train", "evaluate", "register", "package", "promote", "report"),
     "search": (*_HEAD, "search", "choose", "train", "evaluate", "register", "report"),
     "ablation": (*_HEAD, "train", "evaluate", "compare", "report"),
 }
-"""Steps without whose outputs a run has failed, by pipeline."""
+"""Steps without whose outputs a run has failed, by pipeline; `promote` where the gate says pass."""
 
 RESULT = {"training": "evaluate", "search": "evaluate", "ablation": "compare"}
 KEPT = {
     "evaluate": ("reports", "evaluation.json", "evaluation.json"),
     "compare": ("table", "", "comparison.json"),
     "choose": ("report", "", "search.json"),
-    "report": ("document", "", "report.json"),
+    "deploy": ("deployment", "", "deployment.json"),
 }
 """What is copied beside the run, by step: output, file within it, name of the copy."""
-
-PASSED_ON = ("AWS_", "MLFLOW_", "RMTL_")
-"""Beginnings of the variables that reach a container."""
 
 
 def run_pipeline(short: str, arguments: Mapping[str, Any], *, runner: Runner, root: Path, cached: bool = True) -> Path:
@@ -54,74 +55,76 @@ def run_pipeline(short: str, arguments: Mapping[str, Any], *, runner: Runner, ro
         ServiceError: no container engine.
     """
     root = root.resolve()
+    run = _begin(root)
+    if runner == "docker":
+        code = containers.code_digests(Path("dvc.yaml"))
+        chosen: Any = containers.runner(run.name, remote=str(arguments["remote"]))
+    else:
+        code, chosen = code_digests(Path("dvc.yaml")), local.SubprocessRunner(use_venv=False)
+    exact = ExactCache(root / "cache", code)
+    install(exact if cached else None)
+    cache_acts(PIPELINES[short][1])
+    local.init(runner=chosen, pipeline_root=str(root), raise_on_error=True, enable_caching=cached)
+    with _leaving_nothing(runner, run.name):
+        failure = _call(PIPELINES[short][1], arguments)
+    entries = Journal(str(run / "journal")).entries()
+    _keep_report(entries, run, failure, who=str(arguments["who"]))
+    outputs = judge(entries, exact.hits)
+    require(outputs, NEEDED[short], target=str(arguments.get("target", "none")))
+    if failure:
+        raise FaceError(f"{run}: every step left its outputs, yet the runner says: {failure}; its log is above")
+    return _keep(outputs, run, RESULT[short])
+
+
+def _begin(root: Path) -> Path:
+    """A new folder for this run, and what its steps find in their environment."""
     root.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix=time.strftime("run-%Y%m%d-%H%M%S-"), dir=root))
     # A container of another user reads and writes here too.
     run.chmod(0o755)
     os.environ[PLACE] = str(run / "journal")
+    os.environ.pop(RUN, None)
     os.environ.setdefault(STORAGE, f"sqlite:///{root / 'study.db'}")
-    exact = ExactCache(root / "cache", code_digests(Path("dvc.yaml")))
-    install(exact if cached else None)
-    runners = {"subprocess": _processes, "docker": _containers}
-    local.init(runner=runners[runner](), pipeline_root=str(root), raise_on_error=False, enable_caching=cached)
-    with redirect_stdout(sys.stderr):
-        PIPELINES[short][1](**arguments)
-    entries = Journal(os.environ[PLACE]).entries()
-    _keep_reports(entries, run)
-    outcome = judge(entries, exact.hits, needed=NEEDED[short])
-    return _keep(outcome, run, RESULT[short])
+    return run
 
 
-def _processes() -> local.SubprocessRunner:
-    return local.SubprocessRunner(use_venv=False)
-
-
-def _containers() -> local.DockerRunner:
-    """Containers on the host's network, as the caller, that see this folder and nothing else, and write only there.
-
-    Raises:
-        ConfigError: the image is not there.
-        ServiceError: no container engine answers.
-    """
-    import docker
-    from docker.errors import DockerException, ImageNotFound
-
+def _call(pipeline: Any, arguments: Mapping[str, Any]) -> str:
+    """What the runner says of a failure; empty for none."""
     try:
-        with closing(docker.from_env()) as client:
-            client.images.get(IMAGE)
-    except ImageNotFound as error:
-        raise ConfigError(f"RMTL_IMAGE={IMAGE}: no such image here; run `make images`") from error
-    except (DockerException, OSError) as error:
-        raise ServiceError(
-            f"no container engine answers ({error}); start Docker, or use --runner subprocess"
-        ) from error
-    here = Path.cwd()
-    places = {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{here / 'mlflow.db'}",
-        "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(here / "mlartifacts"),
-    }
-    environment = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-    return local.DockerRunner(
-        environment={**places, **environment},
-        mounts=[docker.types.Mount(str(here), str(here), type="bind")],
-        network_mode="host",
-        read_only=True,
-        shm_size="1g",
-        tmpfs={"/tmp": "exec"},
-        user=f"{os.getuid()}:{os.getgid()}",
-    )
+        with redirect_stdout(sys.stderr):
+            pipeline(**arguments)
+    except Exception as error:  # noqa: BLE001 - it is weighed against what the steps left
+        return str(error) or type(error).__name__
+    return ""
 
 
-def _keep_reports(entries: list[Entry], run: Path) -> None:
-    """Copy the run's report, which exists after a failure too."""
-    for entry in entries:
-        if entry.step == "report" and entry.outputs:
-            shutil.copyfile(entry.outputs["document"]["uri"], run / "report.json")
+@contextmanager
+def _leaving_nothing(runner: Runner, run: str) -> Iterator[None]:
+    """End what a run that is broken off leaves: kfp ends neither its processes nor its containers."""
+    try:
+        yield
+    finally:
+        if runner == "docker":
+            containers.stop(run)
+        else:
+            left = psutil.Process().children(recursive=True)
+            for process in left:
+                process.kill()
+            psutil.wait_procs(left, timeout=10)
 
 
-def _keep(outcome: Outcome, run: Path, result: str) -> Path:
+def _keep_report(entries: list[Entry], run: Path, failure: str, *, who: str) -> None:
+    """The report that the last step wrote, or one made here where the runner fell over before."""
+    written = [entry.outputs["document"]["uri"] for entry in entries if entry.step == "report" and entry.outputs]
+    if written:
+        shutil.copyfile(written[-1], run / "report.json")
+    else:
+        write_json(run / "report.json", run_report(entries, state="FAILED", error=failure, who=who))
+
+
+def _keep(outputs: Outputs, run: Path, result: str) -> Path:
     for step, (name, file, kept) in KEPT.items():
-        found = outcome.outputs.get(step, [])
+        found = outputs.get(step, [])
         if len(found) == 1:
             shutil.copyfile(found[0][name] / file if file else found[0][name], run / kept)
     return run / KEPT[result][2]

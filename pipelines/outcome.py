@@ -1,15 +1,17 @@
 """How a local run really ended, read from what its steps left and not from what the runner says."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.journal import Entry
+from components.journal import Entry, last_tries
 from components.step import DIGEST
 from model.errors import FaceError
-from model.storage import digest_tree
+from model.storage import digest_tree, read_json
 from pipelines.cache import artifacts_of
+
+Outputs = dict[str, list[dict[str, Path]]]
+"""Files and folders by name, of each time a step ran or was answered by the cache, by step."""
 
 
 class StepFailedError(FaceError):
@@ -20,40 +22,42 @@ class StepFailedError(FaceError):
         self.exit_code = entry.exit_code  # type: ignore[misc]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a run leaves: address of each step's outputs by step and name, and which steps ran."""
-
-    ran: list[str]
-    cached: list[str]
-    outputs: dict[str, list[dict[str, Path]]]
-
-
-def judge(
-    entries: Sequence[Entry], hits: Mapping[str, Sequence[Mapping[str, Any]]], *, needed: Sequence[str]
-) -> Outcome:
-    """The outcome of a run in which every needed step either ran to its end or was answered by the cache.
+def judge(entries: Sequence[Entry], hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> Outputs:
+    """What the steps of a run left.
 
     Raises:
         StepFailedError: the last try of a step failed.
-        FaceError: a step left nothing, whatever the runner says, or its outputs are not the ones it wrote.
+        FaceError: its outputs are not the ones it wrote.
     """
-    last = {(entry.step, entry.key): entry for entry in entries}
-    for entry in last.values():
+    last = last_tries(entries)
+    for entry in last:
         if entry.exit_code:
             raise StepFailedError(entry)
-    outputs: dict[str, list[dict[str, Path]]] = {}
+    outputs: Outputs = {}
     for step, found in hits.items():
         outputs[step] = [{item.name: Path(item.path) for item in artifacts_of(values)} for values in found]
-    for entry in last.values():
+    for entry in last:
         outputs.setdefault(entry.step, []).append({name: _checked(entry, item) for name, item in entry.outputs.items()})
-    missing = [step for step in needed if step not in outputs]
-    if missing:
-        raise FaceError(
-            f"step {missing[0]} left no trace, whatever the runner says: it was killed (memory?) or never started; "
-            "its log is above"
-        )
-    return Outcome([entry.step for entry in last.values()], sorted(hits), outputs)
+    return outputs
+
+
+def require(outputs: Outputs, needed: Sequence[str], *, target: str) -> None:
+    """See that nothing is missing: the needed steps, and what follows from the gate's word.
+
+    Raises:
+        FaceError: a step left nothing, whatever the runner says.
+    """
+    expected = list(needed)
+    if "promote" in expected:
+        gate = read_json(outputs["register"][0]["registration"])["gate"] if "register" in outputs else "fail"
+        expected = [step for step in expected if step != "promote" or gate == "pass"]
+        expected += ["deploy"] if gate == "pass" and target != "none" else []
+    for step in expected:
+        if step not in outputs:
+            raise FaceError(
+                f"step {step} left no trace, whatever the runner says: it was killed (memory?) or never started; "
+                "its log is above"
+            )
 
 
 def _checked(entry: Entry, item: Mapping[str, str]) -> Path:

@@ -17,12 +17,17 @@ SETTINGS_KEYS = (
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL_S3",
     "MLFLOW_TRACKING_URI",
+    "RMTL_DATA_CACHE",
     "RMTL_IMAGE",
     "RMTL_JOURNAL",
     "RMTL_KSERVE_NAMESPACE",
+    "RMTL_LOG_LEVEL",
     "RMTL_SERVE_IMAGE",
     "RMTL_SHARED",
     "RMTL_TRAIN_NAMESPACE",
+    "RMTL_TRAIN_RESTARTS",
+    "RMTL_TRAIN_RUNTIME",
+    "RMTL_TRAIN_TIMEOUT_S",
 )
 SECRETS = {
     "rmtl-s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -52,6 +57,11 @@ def place(task: PipelineTask, *, secrets: tuple[str, ...] = ("rmtl-s3",), hours:
 def retried(task: PipelineTask) -> PipelineTask:
     """Try a step that talks to a service again; a failure by contract ends the retries at once (`components.step`)."""
     return task.set_retry(num_retries=2, backoff_duration="5s", backoff_factor=2.0, backoff_max_duration="60s")
+
+
+def act(task: PipelineTask) -> PipelineTask:
+    """A step whose effect lies outside its outputs: what it did before may have been undone since."""
+    return task.set_caching_options(enable_caching=False)
 
 
 def shared(task: PipelineTask) -> PipelineTask:

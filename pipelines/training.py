@@ -19,9 +19,10 @@ from components.register import register as register_model
 from components.report import report as report_run
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
-from pipelines.platform import CONFIG, accelerated, place, retried, shared
+from pipelines.platform import CONFIG, accelerated, act, place, retried, shared
 
 NAME = "residual-mtl-training"
+REGISTRY = ("rmtl-s3", "rmtl-mlflow")
 
 
 @dsl.pipeline(name=NAME, description="From a data version to a promoted, deployed model.", pipeline_config=CONFIG)
@@ -69,13 +70,15 @@ def training(
         )
         reports = place(evaluated).outputs["reports"]
         registered = register_model(section=register, data_digest=faces.digest, weights=weights, reports=reports)
-        registration = retried(place(registered, secrets=("rmtl-s3", "rmtl-mlflow"))).outputs["registration"]
-        packed = place(package_model(section=package, data_digest=faces.digest, weights=weights))
+        registration = act(retried(place(registered, secrets=REGISTRY))).outputs["registration"]
+        packed = place(
+            package_model(section=package, data_digest=faces.digest, weights=weights, registration=registration)
+        )
         with dsl.If(registered.outputs["Output"] == "pass"):
             promoted = promote_model(section=register, who=who, why="training pipeline", registration=registration)
-            retried(place(promoted, secrets=("rmtl-s3", "rmtl-mlflow")))
+            act(retried(place(promoted, secrets=REGISTRY)))
             with dsl.If(target != "none"):
                 deployed = deploy_model(
                     section=deploy, target=target, version=promoted.outputs["Output"], archive=packed.outputs["archive"]
                 )
-                retried(place(deployed, secrets=("rmtl-s3", "rmtl-endpoint")))
+                act(retried(place(deployed, secrets=("rmtl-s3", "rmtl-endpoint"))))

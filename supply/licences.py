@@ -87,14 +87,19 @@ def _wanted(found: Distribution, extras: frozenset[str]) -> Iterator[Requirement
 def _licence(found: Distribution) -> str:
     """The SPDX expression, else a short free text, else the classifiers."""
     metadata = found.metadata
-    text = (metadata["License"] or "").strip()
+    text = _field(found, "License")
     classifiers = [item for item in metadata.get_all("Classifier") or [] if item.startswith("License")]
     is_name = len(text) < 80 and "\n" not in text and "copyright" not in text.lower() and not _VAGUE.match(text)
     return (
-        metadata["License-Expression"]
+        _field(found, "License-Expression")
         or (text if is_name else "")
         or ", ".join(item.split(" :: ")[-1] for item in classifiers)
     )
+
+
+def _field(found: Distribution, name: str) -> str:
+    """A field of the metadata; empty where it is missing, which some readers raise for."""
+    return str((found.metadata.get_all(name) or [""])[0]).strip()
 
 
 def _plain(name: str) -> str:

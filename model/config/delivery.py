@@ -103,6 +103,6 @@ class SearchConfig(Section):
     space: Annotated[tuple[SearchRange, ...], Field(min_length=1)]
     overrides: dict[str, int | float | bool | str]
 
-    def on_data(self, digest: str) -> "SearchConfig":
-        """The same search as a study of its own on this version of the data."""
+    def named(self, digest: str) -> "SearchConfig":
+        """The same search as a study of its own."""
         return self.model_copy(update={"study": f"{self.study}-{digest}"})

@@ -78,7 +78,8 @@ def fetch_version(digest: str, *, remote: str, out: Path) -> None:
     if not DIGEST.fullmatch(digest):
         raise ConfigError(f"data version {digest!r}: need the md5 of data.dvc, 32 digits and `.dir`")
     _find(digest, remote)
-    with TemporaryDirectory() as scratch, atomic_path(out) as target:
+    # Beside the target: the data may be larger than what a scratch folder in memory holds, and is moved in no time.
+    with atomic_path(out) as target, TemporaryDirectory(dir=target.parent) as scratch:
         project = Path(scratch)
         pointer = {"outs": [{"md5": digest, "hash": "md5", "path": "data"}]}
         (project / "data.dvc").write_text(yaml.safe_dump(pointer))

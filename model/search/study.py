@@ -1,9 +1,11 @@
 """An Optuna study over the loss weights: held-out NME down, held-out macro-F1 up, never the weighted loss."""
 
+import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.config import SearchConfig, TrainRun, overlay
-from model.errors import ServiceError
+from model.errors import ConfigError, FaceError, ServiceError
 from model.search import STORAGE
+from model.storage import digest_bytes
+from model.train.distributed import TrainingError
 from model.train.loop import train
 
 NME = "val/nme_interocular"
@@ -44,38 +48,57 @@ def search(
     """Run trials until `trials` of the study are complete; a study of the same name is resumed.
 
     Several processes may call this on the same storage at once. A killed worker's trial is failed and retried after
-    its heartbeat's grace.
+    its heartbeat's grace. A trial whose losses do not stay finite counts as failed; after `trials` of those it ends.
 
     Args:
         worker: number of this process, so that several do not draw the same first trials.
 
     Raises:
-        ConfigError: the space or the overrides name keys that training does not have.
+        ConfigError: the space or the overrides name keys that training does not have, or a driver is missing.
+        FaceError: no trial came to its end.
         ServiceError: the study's storage cannot be used.
     """
     study = open_study(config, folder, seed=run.seed + worker)
-    optuna.storages.fail_stale_trials(study)
 
     def objective(trial: Trial) -> tuple[float, float]:
         trial_run = overlay(run, {**config.overrides, **suggest(trial, config)})
         metrics = train(trial_run, shards=shards, out=folder / "trials" / f"{trial.number:04d}").metrics
         return metrics[NME], metrics[MACRO_F1]
 
-    if _finished(study) < trials:
-        stop = MaxTrialsCallback(trials, states=(TrialState.COMPLETE,))
-        study.optimize(objective, callbacks=[stop], show_progress_bar=False)
-    return summarise(study)
+    with _reached(folder):
+        optuna.storages.fail_stale_trials(study)
+        if _finished(study) < trials:
+            stops = [MaxTrialsCallback(trials, states=(state,)) for state in (TrialState.COMPLETE, TrialState.FAIL)]
+            study.optimize(objective, callbacks=stops, catch=(TrainingError,), show_progress_bar=False)
+        return summarise(study)
+
+
+def study_digest(run: TrainRun, config: SearchConfig, data_digest: str) -> str:
+    """Names what decides the outcome of a trial, so that other settings or data are another study."""
+    parts = [run.model_dump(mode="json"), config.model_dump(mode="json", exclude={"study", "trials"}), data_digest]
+    return digest_bytes(json.dumps(parts, sort_keys=True).encode())[:12]
+
+
+def common_storage() -> None:
+    """Workers that do not see the same folder need a database that they share.
+
+    Raises:
+        ConfigError: none is named.
+    """
+    if not os.environ.get(STORAGE):
+        raise ConfigError(f"{STORAGE} is not set: each worker would search alone; name a database that all reach")
 
 
 def open_study(config: SearchConfig, folder: Path, *, seed: int) -> optuna.Study:
     """Create or resume the study in the database of `RMTL_SEARCH_STORAGE`, else in `folder`/study.db.
 
     Raises:
+        ConfigError: the database's driver is not installed.
         ServiceError: the storage is locked, damaged or cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     url = os.environ.get(STORAGE) or f"sqlite:///{folder.resolve() / 'study.db'}"
-    try:
+    with _reached(folder):
         return optuna.create_study(
             study_name=config.study,
             storage=_open_storage(url),
@@ -83,12 +106,19 @@ def open_study(config: SearchConfig, folder: Path, *, seed: int) -> optuna.Study
             directions=["minimize", "maximize"],
             load_if_exists=True,
         )
+
+
+@contextmanager
+def _reached(folder: Path) -> Iterator[None]:
+    """Failures of the database; its address and its own words may hold a password and are not repeated."""
+    place = STORAGE if os.environ.get(STORAGE) else folder / "study.db"
+    try:
+        yield
+    except ImportError as error:
+        raise ConfigError(f"{place}: {error}; install the extra `postgres`") from error
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-        # The address may hold a password.
-        place = STORAGE if os.environ.get(STORAGE) else folder / "study.db"
-        raise ServiceError(
-            f"{place}: {_first_line(error)}; is it away, held by another process, the disk full?"
-        ) from None
+        kind = type(error.__cause__ or error).__name__
+        raise ServiceError(f"{place}: {kind}; is it away, held by another process, or the disk full?") from None
 
 
 def _open_storage(url: str) -> RDBStorage:
@@ -107,10 +137,6 @@ def _open_storage(url: str) -> RDBStorage:
                 raise
             time.sleep(1 + attempt)
     raise AssertionError
-
-
-def _first_line(error: Exception) -> str:
-    return str(error.__cause__ or error).partition("\n")[0]
 
 
 def suggest(trial: Trial, config: SearchConfig) -> dict[str, float]:
@@ -132,7 +158,13 @@ def pick(front: Iterable[FrozenTrial]) -> FrozenTrial:
 
 
 def summarise(study: optuna.Study) -> SearchResult:
-    """Front and pick of a study with at least one finished trial."""
+    """Front and pick of a study.
+
+    Raises:
+        FaceError: it has no finished trial.
+    """
+    if not study.best_trials:
+        raise FaceError(f"study {study.study_name}: no trial came to its end; look at `search.space` and the log above")
     best = pick(study.best_trials)
     return SearchResult(
         study=study.study_name,

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +22,6 @@ from model.storage import write_json
 
 logger = logging.getLogger(__name__)
 
-REPORT = "deployment.json"
 REACH_S = 5.0
 
 
@@ -35,18 +34,15 @@ class Archive:
     version: str
 
 
-def deploy_archive(
-    section: DeployConfig, *, archive: Path, archive_uri: str, target: str, version: str, out: Path
-) -> Deployment:
-    """Serve an archive, and write `deployment.json` into `out` once it answers.
+def deploy_archive(section: DeployConfig, archive: Archive, *, target: str, state: Path, out: Path) -> Deployment:
+    """Serve an archive, and write the deployment to `out` once it answers.
 
     Args:
         section: limits of the endpoint.
-        archive: the `.mar`, or the folder that holds it.
-        archive_uri: the same, as a cluster finds it.
-        target: `local` for an endpoint like that of `rmtl deploy`, with its folder in `out/serve`; or `kserve`.
-        version: registered version of the weights in it.
-        out: folder.
+        archive: its path may be the folder that holds the `.mar`.
+        target: `local` for an endpoint like that of `rmtl deploy`, which replaces one that runs; or `kserve`.
+        state: folder of a local endpoint.
+        out: JSON file.
 
     Raises:
         ConfigError: another target, or as `deploy_on_cluster`.
@@ -54,13 +50,14 @@ def deploy_archive(
         ServiceError: a server out of reach, or one that forbids.
         FaceError: not ready in time.
     """
-    mar = _mar(archive)
+    mar = _mar(archive.path)
     match target:
         case "local":
-            return server.start(section, archive=mar, state=out / "serve", report=out / REPORT)
+            server.stop(None, state=state)
+            return server.start(section, archive=mar, state=state, report=out)
         case "kserve":
-            deployment = deploy_on_cluster(section, Archive(mar, archive_uri, version))
-            write_json(out / REPORT, to_json(deployment))
+            deployment = deploy_on_cluster(section, replace(archive, path=mar))
+            write_json(out, to_json(deployment))
             return deployment
         case _:
             raise ConfigError(f"deploy to {target!r}: need `local` or `kserve`")

@@ -1,4 +1,4 @@
-"""kfp artifacts on this disk, and a component run the way kfp's executor runs it."""
+"""kfp artifacts on this disk."""
 
 from pathlib import Path
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.journal import PLACE, RUN, Entry, Journal
+from model.errors import ServiceError
 from model.storage import s3_client
 from tests.s3 import ACCESS, SECRET, run_server
 
@@ -35,4 +36,7 @@ def test_runs_do_not_see_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert Journal.from_environment().entries() == []
         assert [item.step for item in one.entries()] == ["index", "train"]
         assert len(one.tries("train", "key")) == 1
+        server.end()
+        with pytest.raises(ServiceError, match="RMTL_JOURNAL"):
+            one.entries()
     s3_client.cache_clear()

@@ -29,6 +29,13 @@ def test_a_mended_failure_is_listed_and_no_failure_of_the_run() -> None:
     assert [step["exit_code"] for step in report["steps"]] == [5, 0]
 
 
+def test_a_run_that_failed_without_a_failed_step_says_so() -> None:
+    """A mended failure is not blamed for what a killed step did."""
+    report = run_report([entry("ingest", 5, "away"), entry("ingest")], state="FAILED", error="x", who="me")
+    assert report["failure"]["exit_code"] == 1
+    assert "killed" in report["failure"]["message"]
+
+
 def test_the_cost_is_summed_over_the_steps() -> None:
     report = run_report([entry("index"), entry("train", gpus=4)], state="SUCCEEDED", error=None, who="me")
     assert (report["seconds"], report["cpu_seconds"], report["gpu_seconds"]) == (4.0, 6.0, 8.0)

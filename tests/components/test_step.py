@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from components.journal import PLACE, Entry, Journal
 from components.step import step
-from model.errors import ConfigError, FaceError, ServiceError
+from model.errors import ConfigError, FaceError, GateError, ServiceError
 from tests.components.artifacts import made
 
 
@@ -69,7 +70,28 @@ def test_a_failure_by_contract_is_not_tried_again(tmp_path: Path, journal: Journ
         run(output, ConfigError("wrong"))
     with pytest.raises(SystemExit, match="2"):
         run(output)
-    assert not Path(output.path).exists() or len(journal.entries()) == 1
+    assert len(journal.entries()) == 1
+
+
+def test_a_mended_cause_is_tried_again_later(tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = made(tmp_path, "a")
+    with pytest.raises(SystemExit, match="2"):
+        run(output, ConfigError("wrong"))
+    monkeypatch.setattr("components.step.RETRIES_S", 0.0)
+    run(output)
+    assert [entry.exit_code for entry in journal.entries()] == [2, 0]
+
+
+def test_a_journal_out_of_reach_changes_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Journal, "add", _away)
+    monkeypatch.setattr(Journal, "entries", _away)
+    run(made(tmp_path, "a"))
+    with pytest.raises(SystemExit, match="4"):
+        run(made(tmp_path, "b"), GateError("not met"))
+
+
+def _away(*_: object) -> NoReturn:
+    raise ServiceError("the bucket is away")
 
 
 def test_a_service_out_of_reach_is_tried_again(tmp_path: Path, journal: Journal) -> None:
@@ -95,9 +117,9 @@ def test_a_deleted_input_is_refused(tmp_path: Path, journal: Journal) -> None:
     first = made(tmp_path, "a")
     run(first)
     Path(first.path).unlink()
-    with pytest.raises(SystemExit, match="1"):
+    with pytest.raises(SystemExit, match="3"):
         run(made(tmp_path, "b"), inputs=[first])
-    assert "nothing is there" in journal.entries()[-1].message
+    assert "deleted since" in journal.entries()[-1].message
 
 
 def test_an_input_whose_step_never_finished_is_refused(tmp_path: Path, journal: Journal) -> None:

@@ -56,6 +56,7 @@ def test_one_process_trains_in_this_one(tiny, tiny_shards, tmp_path, monkeypatch
     assert launched.weights_digest == train(config.run, shards=tiny_shards, out=tmp_path / "b").weights_digest
 
 
+@pytest.mark.long
 def test_a_killed_process_is_made_up_for_and_the_curves_arrive_once(tiny, tiny_shards, tmp_path):
     """T25, T28: two processes, one of them killed, make the weights of one; the log hears every step."""
     config = tiny(**{"train.epochs": 12, "train.val_every": 6, "train.checkpoint_every": 1, "train.lr": 0.001})
@@ -97,6 +98,7 @@ def test_a_failure_of_the_processes_is_raised_here_as_what_it_was(tiny, tiny_sha
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["asked", "killed"])
+@pytest.mark.long
 def test_the_command_leaves_nothing_running_and_goes_on_later(number, tiny, tiny_shards, workspace):
     """T25, T26: asked to end, it writes a checkpoint and exits with 143; killed, its processes end by themselves."""
     config = tiny(**{"train.epochs": 40, "train.val_every": 20, "train.checkpoint_every": 1})

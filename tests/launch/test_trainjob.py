@@ -126,6 +126,7 @@ def test_without_a_kept_cause_the_last_error_line_is_told(cluster, launch, monke
         launch()
 
 
+@pytest.mark.long
 def test_a_killed_node_is_made_up_for_from_the_last_checkpoint(cluster, tiny, tiny_shards, tmp_path, monkeypatch):
     """T25: the result is that of a training which nobody disturbed."""
     monkeypatch.setattr("model.launch.trainjob.WORD_S", 1.0)
@@ -179,6 +180,7 @@ def test_a_step_that_is_asked_to_end_deletes_its_job(cluster, launch):
     assert not cluster.jobs
 
 
+@pytest.mark.long
 def test_a_job_that_takes_too_long_is_deleted(cluster, launch, monkeypatch):
     monkeypatch.setenv("RMTL_TRAIN_TIMEOUT_S", "10")
     cluster.start = program("time.sleep(60)")

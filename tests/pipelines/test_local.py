@@ -1,13 +1,17 @@
 """Pipelines run by kfp's local runner: what runs, what the cache answers, and how failures end."""
 
+import json
 import shutil
 import signal
-import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
+import requests
 
+from model.serving import server
 from tests.pipelines.project import Project, Run, make_project
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
@@ -55,7 +59,7 @@ def test_an_unchanged_rerun_executes_no_step(project: Project, first: Run) -> No
 def test_a_changed_value_reruns_its_step_and_what_follows(project: Project, first: Run) -> None:
     """T13."""
     assert sorted(project.run("--set", "train.lr=0.0051").steps) == sorted(AFTER_SHARD)
-    assert project.run("--set", "package.workers=2").steps == ["package"]
+    assert project.run("--set", "train.lr=0.0051", "--set", "package.workers=2").steps == ["package"]
 
 
 def test_altered_and_deleted_outputs_are_made_again(project: Project, first: Run) -> None:
@@ -66,10 +70,11 @@ def test_altered_and_deleted_outputs_are_made_again(project: Project, first: Run
     content[-1] ^= 1
     weights.write_bytes(content)
     assert sorted(project.run("--set", "train.lr=0.0052").steps) == sorted(AFTER_SHARD)
-    shutil.rmtree(output(project, "train", "weights"))
-    assert sorted(project.run("--set", "train.lr=0.0052").steps) == sorted(AFTER_SHARD)
+    shutil.rmtree(output(project, "package", "archive"))
+    assert project.run("--set", "train.lr=0.0052").steps == ["package"]
 
 
+@pytest.mark.long
 def test_a_killed_run_is_taken_up_where_it_was(project: Project, first: Run) -> None:
     """T18."""
     process = project.start("--set", "validate.min_side=8", "--set", "train.steps_per_epoch=2000")
@@ -78,9 +83,12 @@ def test_a_killed_run_is_taken_up_where_it_was(project: Project, first: Run) -> 
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    # kfp's step is a process of its own, which nobody ends with the one that started it.
+    started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    _end_orphans(project)
+    for orphan in started:
+        orphan.kill()
     again = project.run("--set", "validate.min_side=8", "--set", "train.steps_per_epoch=2")
     assert set(again.steps) & {"ingest", "index", "validate"} == set()
     assert "train" in again.steps
@@ -107,6 +115,7 @@ def test_bad_pictures_above_the_budget_end_the_run_with_code_3_and_a_report(root
     assert "ingest" in failed.steps
 
 
+@pytest.mark.long
 def test_two_data_versions_give_two_manifests_and_two_models(project: Project, first: Run) -> None:
     """T13, T14: the labels change at the same address."""
     labels = project.root / "data/made/labels.jsonl"
@@ -122,9 +131,12 @@ def test_two_data_versions_give_two_manifests_and_two_models(project: Project, f
     assert ones["weights_digest"] != twos["weights_digest"]
     version.write_text(former)
     project.dvc("checkout", "--quiet", "--force")
+    # Nothing is computed again, but the first version has to be registered, judged against the second, and promoted.
+    assert sorted(project.run().steps) == ["package", "promote", "register"]
     assert project.run().steps == []
 
 
+@pytest.mark.long
 def test_a_missing_version_ends_with_the_code_of_a_service(project: Project) -> None:
     failed = project.run("--data-version", f"{'0' * 32}.dir", code=5)
     assert failed.json("report.json")["failure"]["step"] == "ingest"
@@ -138,6 +150,52 @@ def test_a_wrong_value_ends_with_the_code_of_configuration(project: Project) -> 
     assert "train.lr" in stderr
 
 
+@pytest.mark.long
+def test_a_promotion_that_was_killed_is_no_success(project: Project, first: Run) -> None:
+    """The runner's word and what the steps left are weighed both."""
+    process = project.start("--set", "train.lr=0.0053")
+    killed, deadline = 0, time.monotonic() + 300
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        for promoting in _steps(process.pid, "promote"):
+            promoting.kill()
+            killed += 1
+        time.sleep(0.02)
+    _, stderr = process.communicate(timeout=120)
+    assert killed >= 3
+    assert process.returncode == 1
+    assert "step promote left no trace" in stderr
+
+
+@pytest.mark.long
+def test_sigterm_ends_the_run_and_its_step(project: Project, first: Run) -> None:
+    process = project.start("--set", "train.lr=0.0054", "--set", "train.steps_per_epoch=100000")
+    deadline = time.monotonic() + 300
+    while not (training := _steps(process.pid, "train")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert not psutil.wait_procs(training, timeout=30)[1]
+
+
+@pytest.mark.long
+def test_a_deployment_answers_and_outlives_its_run(project: Project, first: Run) -> None:
+    try:
+        run = project.run("--set", "train.lr=0.0055", "--deploy", "local")
+        deployment = run.json("deployment.json")
+        assert requests.get(f"{deployment['url']}/ping", timeout=10).json()["status"] == "ready"
+        registered = max(
+            project.root.glob("artifacts/pipeline/*/register/registration"), key=lambda path: path.stat().st_mtime
+        )
+        assert deployment["version"] == json.loads(registered.read_text())["version"]
+    finally:
+        server.stop(None, state=project.root / "artifacts/serve")
+
+
+@pytest.mark.long
 def test_a_search_trains_with_the_choice_of_its_workers(project: Project, first: Run) -> None:
     run = project.run("--pipeline", "search", "--workers", "2")
     chosen = run.json("search.json")
@@ -147,6 +205,7 @@ def test_a_search_trains_with_the_choice_of_its_workers(project: Project, first:
     assert f'"expression_weight": {chosen["overrides"]["train.loss.expression_weight"]}' in meta.read_text()
 
 
+@pytest.mark.long
 def test_ablation_rows_are_trained_and_compared(project: Project, first: Run) -> None:
     run = project.run("--pipeline", "ablation", "--rows", "row-hard-sharing", "row-residual")
     compared = run.json("comparison.json")
@@ -160,6 +219,12 @@ def _training(project: Project) -> bool:
     return (newest / "journal").is_dir() and any((newest / "journal").glob("shard-*"))
 
 
-def _end_orphans(project: Project) -> None:
-    """kfp's step is a process of its own, which nobody ends with the one that started it."""
-    subprocess.run(["pkill", "-9", "-f", f"executor_input.*{project.root}"], check=False)
+def _steps(pid: int, function: str) -> list[psutil.Process]:
+    """Processes of a run that execute a step."""
+    found: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            words = process.cmdline()
+            if "--function_to_execute" in words and words[words.index("--function_to_execute") + 1] == function:
+                found.append(process)
+    return found

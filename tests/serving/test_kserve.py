@@ -60,11 +60,10 @@ def test_a_first_deployment_creates_the_service_and_reports_it(
 ) -> None:
     deployment = deploy_archive(
         section,
-        archive=mar.parent,
-        archive_uri="minio://models/run-1/archive",
+        Archive(mar.parent, "minio://models/run-1/archive", "7"),
         target="kserve",
-        version="7",
-        out=tmp_path,
+        state=tmp_path / "serve",
+        out=tmp_path / "deployment.json",
     )
     [(verb, body)] = kube.sent
     assert verb == "create"
@@ -258,9 +257,9 @@ def test_names_and_labels_are_what_kubernetes_takes() -> None:
 
 def test_an_unknown_target_or_an_empty_folder_is_refused(section: DeployConfig, mar: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`local` or `kserve`"):
-        deploy_archive(section, archive=mar, archive_uri=URI, target="moon", version="7", out=tmp_path)
+        deploy_archive(section, Archive(mar, URI, "7"), target="moon", state=tmp_path, out=tmp_path / "out")
     with pytest.raises(CheckpointError, match="found 0"):
-        deploy_archive(section, archive=tmp_path, archive_uri=URI, target="kserve", version="7", out=tmp_path)
+        deploy_archive(section, Archive(tmp_path, URI, "7"), target="kserve", state=tmp_path, out=tmp_path / "out")
 
 
 @pytest.mark.service
@@ -299,7 +298,8 @@ def test_the_local_target_is_an_endpoint_of_this_machine(section: DeployConfig, 
 
     patient = section.model_copy(update={"startup_s": 180})
     try:
-        deployment = deploy_archive(patient, archive=mar, archive_uri="", target="local", version="7", out=tmp_path)
+        state, out = tmp_path / "serve", tmp_path / "deployment.json"
+        deployment = deploy_archive(patient, Archive(mar, "", "7"), target="local", state=state, out=out)
         assert requests.get(f"{deployment.url}/ping", timeout=5).json()["status"] == "ready"
         assert json.loads((tmp_path / "deployment.json").read_text())["pid"] == deployment.pid
     finally:

@@ -223,6 +223,7 @@ def test_two_nodes_equal_one_process(tiny, shards, tmp_path, start_nodes):
     [(signal.SIGKILL, 1), (signal.SIGSTOP, 0), (signal.SIGSTOP, 1)],
     ids=["killed 1", "silent 0", "silent 1"],
 )
+@pytest.mark.long
 def test_a_lost_node_ends_the_other_one(number, victim, long_run, shards, tmp_path, start_nodes):
     """T25: a killed node closes its connections, a stopped one is silent as a machine that has vanished."""
     config, _ = long_run
@@ -274,6 +275,7 @@ def test_all_processes_leave_together_on_an_error_of_one(kind, message, tiny, sh
     assert all(torch.isfinite(tensor).all() for tensor in tensors_of(tmp_path).values())
 
 
+@pytest.mark.long
 def test_a_process_that_hangs_is_waited_for_no_longer_than_set(tiny, shards, tmp_path, start_bad):
     """It lives and gives its signs of life, so the limit of a collective has to end it."""
     config = tiny(**{"train.epochs": 10})
