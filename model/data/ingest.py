@@ -110,7 +110,7 @@ def _find(digest: str, remote: str) -> None:
 def _settings(remote: str) -> str:
     """Text of a DVC configuration that checks what it fetches."""
     address = remote if "://" in remote else str(Path(remote).resolve())
-    lines = ["[core]", "    no_scm = true", "    remote = origin"]
+    lines = ["[core]", "    analytics = false", "    no_scm = true", "    remote = origin"]
     lines += ["['remote \"origin\"']", f"    url = {address}", "    verify = true"]
     lines += ["[cache]", "    type = hardlink,copy"]
     if os.environ.get(CACHE):
