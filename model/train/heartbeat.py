@@ -54,6 +54,8 @@ class Watch:
         self._caused = threading.Event()
         self._leaving = threading.Event()
         self._left = threading.Event()
+        # At once, so that a process which is lost before its first period is missed once the team has met.
+        self._store.add(_beats(rank), 1)
         self._beating = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._beating.start()
         threading.Thread(target=self._guard, name="heartbeat-guard", daemon=True).start()
