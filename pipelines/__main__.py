@@ -18,6 +18,7 @@ from model.cli.recipe import read_recipe
 from model.data.ingest import resolve_version
 from model.errors import ConfigError, FaceError
 from pipelines.arguments import Places, arguments_of, data_version
+from pipelines.options import add_common
 from pipelines.submit_cli import SUBMIT_COMMANDS, add_submit_parsers
 
 
@@ -82,20 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         help="run a pipeline here",
         epilog="Example: rmtl pipeline run --runner docker --remote s3://bucket/face",
     )
-    run.add_argument("--pipeline", choices=["training", "search", "ablation"], default="training")
+    add_common(run)
     run.add_argument("--runner", choices=["subprocess", "docker"], default="subprocess")
     run.add_argument("--no-cache", action="store_true", help="run every step anew")
-    run.add_argument("--params", type=Path, default=Path("params.yaml"))
-    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="e.g. train.epochs=3")
     run.add_argument("--data-version", default="", help="Git revision or md5; else what data.dvc holds")
     run.add_argument("--repository", default=".", help="where the Git revision is looked up")
     run.add_argument("--remote", default="benchmarks/store", help="DVC remote: a folder or s3://")
     run.add_argument("--deploy", choices=["none", "local", "kserve"], default="none")
-    run.add_argument("--launcher", choices=["step", "trainjob"], default="step")
-    run.add_argument("--nodes", type=int, default=1)
-    run.add_argument("--processes", type=int, default=0, help="a node; 0: one a GPU, else one")
-    run.add_argument("--workers", type=int, default=2, help="of a search")
-    run.add_argument("--rows", nargs="*", default=[], metavar="RECIPE", help="rows of an ablation: names in recipes/")
     add_submit_parsers(commands)
     return parser
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from model.cli.app import read_config
 from model.errors import ConfigError
+from pipelines.options import add_common
 from pipelines.server import Connection, connect, read_server
 
 INTERRUPTED = 130
@@ -53,17 +54,10 @@ def add_submit_parsers(commands: Any) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pipeline", choices=["training", "search", "ablation"], default="training")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="e.g. train.epochs=3")
+    add_common(parser)
     parser.add_argument("--remote", help="s3:// address of the DVC remote; RMTL_S3_REMOTE by default")
     parser.add_argument("--repository", help="Git address where pods look a revision up; RMTL_REPOSITORY by default")
     parser.add_argument("--deploy", choices=["none", "kserve"], default="none")
-    parser.add_argument("--launcher", choices=["step", "trainjob"], default="step")
-    parser.add_argument("--nodes", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=0, help="a node; 0: one a GPU, else one")
-    parser.add_argument("--workers", type=int, default=2, help="of a search")
-    parser.add_argument("--rows", nargs="*", default=[], metavar="RECIPE", help="rows of an ablation")
 
 
 def submit_run(options: argparse.Namespace) -> Iterator[str]:
