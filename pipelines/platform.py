@@ -35,6 +35,9 @@ SECRETS = {
     "rmtl-search": ("RMTL_SEARCH_STORAGE",),
     "rmtl-endpoint": ("RMTL_ENDPOINT_TOKEN",),
 }
+REGISTRY = ("rmtl-s3", "rmtl-mlflow")
+"""Secrets of the steps that talk to MLflow, whose artifacts lie in a bucket."""
+
 SHARED_CLAIM, SHARED_FOLDER = "rmtl-shared", "/shared"
 
 # A cluster is kept clean of finished runs after a week; their artifacts stay.

@@ -18,7 +18,7 @@ from components.search import choose as choose_trial
 from components.search import search_worker
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
-from pipelines.platform import CONFIG, accelerated, act, place, retried, shared
+from pipelines.platform import CONFIG, REGISTRY, accelerated, act, place, retried, shared
 
 NAME = "residual-mtl-search"
 STUDY = ("rmtl-s3", "rmtl-search")
@@ -71,4 +71,4 @@ def search(
         )
         reports = place(evaluated).outputs["reports"]
         registered = register_model(section=register, data_digest=faces.digest, weights=weights, reports=reports)
-        act(retried(place(registered, secrets=("rmtl-s3", "rmtl-mlflow"))))
+        act(retried(place(registered, secrets=REGISTRY)))

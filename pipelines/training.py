@@ -19,10 +19,9 @@ from components.register import register as register_model
 from components.report import report as report_run
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
-from pipelines.platform import CONFIG, accelerated, act, place, retried, shared
+from pipelines.platform import CONFIG, REGISTRY, accelerated, act, place, retried, shared
 
 NAME = "residual-mtl-training"
-REGISTRY = ("rmtl-s3", "rmtl-mlflow")
 
 
 @dsl.pipeline(name=NAME, description="From a data version to a promoted, deployed model.", pipeline_config=CONFIG)
