@@ -97,6 +97,14 @@ def _daemon(folder: Path, data: Path) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
+        _unmount_below(folder)
+
+
+def _unmount_below(folder: Path) -> None:
+    """A daemon leaves its network namespace mounted; its folder cannot be removed before that is undone."""
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((point for point in mounted if Path(point).is_relative_to(folder)), reverse=True):
+        subprocess.run(["umount", "--lazy", point], check=False)
 
 
 def _wait(daemon: subprocess.Popen[bytes], address: str, log: Path) -> None:
