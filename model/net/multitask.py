@@ -69,8 +69,14 @@ class MultiTaskNet(nn.Module):
         """uint8 faces of `input_size` pixels -> both answers, in fp32; also under autocast to bf16."""
         return self.answer(image_BCHW)[0]
 
-    def answer(self, image_BCHW: Tensor) -> tuple[FaceOutput, Base | None, Residuals | None]:
-        """As `forward`, with what the exchange read and what it added."""
+    def answer(
+        self, image_BCHW: Tensor, donors_B: Tensor | None = None
+    ) -> tuple[FaceOutput, Base | None, Residuals | None]:
+        """As `forward`, with what the exchange read and what it added.
+
+        Args:
+            donors_B: for each face, the face of the batch whose other task it listens to (itself if not given).
+        """
         map_l, map_e = self._maps(image_BCHW)
         heat, points, sure, points19, logits = None, None, None, None, None
         if map_l is not None:
@@ -85,7 +91,7 @@ class MultiTaskNet(nn.Module):
         if self.exchange is None or map_l is None or map_e is None or points is None or logits is None:
             return output, None, None
         base = Base(map_l, map_e, points, logits)
-        added = self.exchange(base)
+        added = self.exchange(base, None if donors_B is None else Base(*(part[donors_B] for part in base)))
         return _add(output, added), base, added
 
     def _maps(self, image_BCHW: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -68,32 +68,43 @@ class Exchange(nn.Module):
             facts = known if config.predictions_to_expression else 0
             self.r_e = PredictionBranch(channels, hidden, facts=facts, outputs=len(EXPRESSIONS), samples=facts > 0)
 
-    def forward(self, base: Base) -> Residuals:
-        """All residuals of a batch; base answers used as inputs carry no gradient back."""
+    def forward(self, base: Base, donor: Base | None = None) -> Residuals:
+        """All residuals of a batch; base answers used as inputs carry no gradient back.
+
+        Args:
+            donor: what each task reads of the other, if not of the same faces: a probe of whether it matters. Kind
+                `self` reads nothing of the other task.
+        """
+        donor = base if donor is None or self.own else donor
         # Both branches work at the coarser resolution, so that `cross` and `self` cost the same.
-        coarse_l = F.avg_pool2d(base.map_l_BCHW, 2)
-        from_l, from_e = (base.map_e_BCHW, coarse_l) if self.own else (coarse_l, base.map_e_BCHW)
+        coarse_l = F.avg_pool2d(donor.map_l_BCHW, 2)
+        from_l, from_e = (donor.map_e_BCHW, coarse_l) if self.own else (coarse_l, donor.map_e_BCHW)
         g = None if self.g is None else enlarge(self.g(from_e))
         h = None if self.h is None else self.h(from_l)
-        code = self.code(base.landmarks_BK2.detach()) * CODE_SCALE
-        shares = base.logits_BE.detach().float().softmax(dim=-1)
-        return Residuals(g, h, self._to_landmarks(base, g, code, shares), self._to_expression(base, h, code, shares))
+        return Residuals(g, h, self._to_landmarks(base, g, donor), self._to_expression(base, h, donor))
 
-    def _to_landmarks(self, base: Base, g: Tensor | None, code_BZ: Tensor, shares_BE: Tensor) -> Tensor | None:
+    def _code(self, base: Base) -> Tensor:
+        code: Tensor = self.code(base.landmarks_BK2.detach()) * CODE_SCALE
+        return code
+
+    def _to_landmarks(self, base: Base, g: Tensor | None, donor: Base) -> Tensor | None:
         if self.r_l is None:
             return None
         map_l = base.map_l_BCHW if g is None else base.map_l_BCHW + g
-        facts = code_BZ if self.own else torch.cat([code_BZ, shares_BE], dim=1)
+        facts = self._code(base)
+        if not self.own:
+            facts = torch.cat([facts, _shares(donor)], dim=1)
         added: Tensor = self.r_l(map_l, facts, None)
         return added.view(-1, LANDMARKS, 2)
 
-    def _to_expression(self, base: Base, h: Tensor | None, code_BZ: Tensor, shares_BE: Tensor) -> Tensor | None:
+    def _to_expression(self, base: Base, h: Tensor | None, donor: Base) -> Tensor | None:
         if self.r_e is None:
             return None
         map_e = base.map_e_BCHW if h is None else base.map_e_BCHW + h
-        facts, sampled = code_BZ, (base.map_l_BCHW, base.landmarks_BK2.detach())
         if self.own:
-            facts, sampled = shares_BE, (base.map_e_BCHW, self.places_K2.expand(len(map_e), -1, -1))
+            facts, sampled = _shares(base), (base.map_e_BCHW, self.places_K2.expand(len(map_e), -1, -1))
+        else:
+            facts, sampled = self._code(donor), (donor.map_l_BCHW, donor.landmarks_BK2.detach())
         added: Tensor = self.r_e(map_e, facts, sampled)
         return added
 
@@ -161,6 +172,10 @@ class CrossStitch(nn.Module):
         if self.take_e is not None:
             mixed_e = mixed_e + self.take_e[:, None, None] * F.avg_pool2d(map_l_BCHW, 2)
         return mixed_l, mixed_e
+
+
+def _shares(base: Base) -> Tensor:
+    return base.logits_BE.detach().float().softmax(dim=-1)
 
 
 def sample_at(map_BCHW: Tensor, points_BK2: Tensor) -> Tensor:

@@ -164,3 +164,21 @@ def test_a_mean_shape_may_be_nested_tuples(build: Build, mean_shape: Tensor) -> 
     net = build()
     same = build_net(net.config, None, mean_shape_K2=tuple(map(tuple, mean_shape.tolist())), seed=0)
     assert torch.equal(net.exchange.code.mean_K2, same.exchange.code.mean_K2)
+
+
+@pytest.mark.parametrize(("kind", "listens"), [("cross", True), ("self", False)])
+def test_donors_change_what_a_face_hears_of_the_other_task_only(
+    build: Build, image: Tensor, kind: str, listens: bool
+) -> None:
+    net = build(residual={"kind": kind}).eval()
+    for branch in (net.exchange.g, net.exchange.h, net.exchange.r_l, net.exchange.r_e):
+        torch.nn.init.normal_(branch.last.weight, std=0.1)
+    with torch.no_grad():
+        own, _, _ = net.answer(image)
+        itself, _, _ = net.answer(image, torch.arange(len(image)))
+        other, _, _ = net.answer(image, torch.tensor([1, 2, 0]))
+    assert torch.equal(own.logits_BE, itself.logits_BE)
+    assert torch.equal(own.logits_base_BE, other.logits_base_BE)
+    assert torch.equal(own.landmarks_base_BK2, other.landmarks_base_BK2)
+    assert torch.equal(own.logits_BE, other.logits_BE) != listens
+    assert torch.equal(own.landmarks_BK2, other.landmarks_BK2) != listens
