@@ -1,0 +1,27 @@
+"""What the measuring scripts share: exit codes, output, tables in Markdown."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from model.errors import FaceError
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """End the program with what `main` returns, or with the exit code of its failure, told in one line."""
+    try:
+        sys.exit(main())
+    except FaceError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def say(text: str = "") -> None:
+    """A line of output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column is text and whose others are numbers."""
+    rule = ["---", *["--:"] * (len(heads) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
