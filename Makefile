@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PHOTOGRAPH := artifacts/demo/astronaut.png
 export PATH := $(abspath $(BIN)):$(PATH)
 
 # A folder with wheels known to pip serves uv too; without one, uv takes the CPU build of torch (or TORCH=auto).
@@ -43,7 +44,15 @@ synth: setup ## Add the packages of the sample benchmark's generator
 data: setup ## Pull the bundled sample benchmark
 	rmtl data pull
 
-demo: setup ## Run the whole chain on the sample and print a served answer
+photograph: setup $(PHOTOGRAPH) ## Fetch a rights-free photograph of a face
+
+# Of all of scikit-image only this picture (NASA, public domain) is kept.
+$(PHOTOGRAPH): | $(VENV)/.ready
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --no-deps --group photograph --target $(@D)/wheel
+	mv $(@D)/wheel/skimage/data/$(@F) $@
+	rm -r $(@D)/wheel
+
+demo: setup photograph ## Run the whole chain on the sample, print a served answer, and look at a photograph
 	bash benchmarks/demo.sh
 
 test: lint unit ## Check style, types and layers, and run the tests
@@ -76,4 +85,4 @@ test-long: setup data ## Run the tests that take minutes: killed and broken-off 
 clean: ## Remove what the steps made (not data, not the environment)
 	rm -rf artifacts reports/plots reports/data_docs
 
-.PHONY: help setup synth data demo test lint unit test-long images test-containers supply-chain clean
+.PHONY: help setup synth data photograph demo test lint unit test-long images test-containers supply-chain clean

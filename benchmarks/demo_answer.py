@@ -1,4 +1,4 @@
-"""Print what the demo ends with: the served answer, cut short, and the headline values of the evaluation.
+"""Print answers, cut short, and the headline values of an evaluation where one is named.
 
 Run:
     python -m benchmarks.demo_answer artifacts/demo/answer.jsonl reports/evaluation.json
@@ -26,12 +26,13 @@ def _shorten_face(face: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print both files of the arguments."""
+    """Print the files of the arguments: answers, then perhaps an evaluation."""
     for line in Path(sys.argv[1]).read_text().splitlines():
         print(json.dumps(shorten(json.loads(line)), separators=(",", ":")))  # noqa: T201
-    print()  # noqa: T201
-    for name, value in read_json(Path(sys.argv[2]))["summary"].items():
-        print(f"{name:<28}{value:9.3f}")  # noqa: T201
+    for report in sys.argv[2:]:
+        print()  # noqa: T201
+        for name, value in read_json(Path(report))["summary"].items():
+            print(f"{name:<28}{value:9.3f}")  # noqa: T201
 
 
 if __name__ == "__main__":

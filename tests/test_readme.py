@@ -41,5 +41,7 @@ def test_make_demo_serves_an_answer_in_a_fresh_clone(root: Path, tmp_path: Path)
     assert '"expression":{"neutral":' in result.stdout.replace(" ", "")
     assert "test/nme_interocular" in result.stdout
     assert (clone / "artifacts/demo/drawn/face.png").is_file()
+    assert '"image":"artifacts/demo/astronaut.png","faces":[{' in result.stdout
+    assert (clone / "reports/astronaut.png").is_file()
     assert (clone / "reports/evaluation.html").is_file()
     assert subprocess.run(["pgrep", "-f", str(clone)], check=False, capture_output=True).returncode == 1
