@@ -1,0 +1,113 @@
+"""Paired comparisons by a hierarchical bootstrap, and Holm's correction; plain arrays in, numbers out.
+
+Letters: R resamples, S seeds, G subjects, N faces, C 49 cells of a confusion matrix. All seeds answer the same test
+faces, so a resample draws the seeds, and the subjects once for all of these seeds.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from model.evaluation.expression import macro_f1_of
+from model.schema import EXPRESSIONS
+
+Array = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_E = len(EXPRESSIONS)
+
+
+class Estimate(NamedTuple):
+    """A value with the ends of its interval, and the two-sided p-value of zero."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+class Values(NamedTuple):
+    """A metric of one run: on the test set, and on each resample of its subjects."""
+
+    point: float
+    drawn_R: Array
+
+
+def draw_subjects(count_G: Array, resamples: int, generator: np.random.Generator) -> Array:
+    """How often each subject is drawn (R, G); each resample draws as many as there are."""
+    subjects = len(count_G)
+    return generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(np.float64)
+
+
+def subject_means(values_N: Array, subject_N: Ints) -> Array:
+    """Mean over the faces of each subject; every subject has one."""
+    return np.asarray(np.bincount(subject_N, weights=values_N) / np.bincount(subject_N))
+
+
+def nme_values(mean_G: Array, count_G: Array, drawn_RG: Array) -> Values:
+    """Mean error over faces in percent, from the means of the subjects."""
+    total_G = 100 * mean_G * count_G
+    return Values(float(total_G.sum() / count_G.sum()), (drawn_RG @ total_G) / (drawn_RG @ count_G))
+
+
+def f1_values(class_N: Ints, label_N: Ints, subject_N: Ints, drawn_RG: Array) -> Values:
+    """Macro-F1 in percent, from the confusion counts of the subjects."""
+    counts_GC = np.zeros((drawn_RG.shape[1], _E * _E))
+    np.add.at(counts_GC, (subject_N, label_N * _E + class_N), 1.0)
+    drawn_REE = (drawn_RG @ counts_GC).reshape(-1, _E, _E)
+    return Values(100 * float(macro_f1_of(counts_GC.sum(axis=0).reshape(_E, _E))), 100 * macro_f1_of(drawn_REE))
+
+
+def mean_estimate(runs: Sequence[Values], level: float, seed: int) -> Estimate:
+    """Mean over seeds; its p-value is that of a mean of zero."""
+    drawn_R = _seed_means(_sorted_by([run.point for run in runs], runs), seed=seed)
+    return _estimate(_mean(runs), drawn_R, level)
+
+
+def gain_estimate(
+    runs: Sequence[Values], others: Sequence[Values], *, relative: bool, level: float, seed: int
+) -> Estimate:
+    """What `runs` gain over `others`, in pairs of equal seed: more is better.
+
+    `relative`: how much lower the mean is, in percent of the others' mean (an error); else how much higher it is, in
+    the unit of the values (a score).
+    """
+    sign = -1.0 if relative else 1.0
+    # The pairs in an order of their own, so that the numbering of the seeds does not show.
+    differences = [run.point - other.point for run, other in zip(runs, others, strict=True)]
+    one_R, other_R = (_seed_means(_sorted_by(differences, items), seed=seed) for items in (runs, others))
+    one, other = _mean(runs), _mean(others)
+    scale, scale_R = (100 / other, 100 / other_R) if relative else (1.0, np.ones_like(other_R))
+    return _estimate(sign * (one - other) * scale, sign * (one_R - other_R) * scale_R, level)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values in the order given: reject those of at most the level of the family."""
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values, float)[order] * factors))
+    return [float(adjusted[place]) for place in np.argsort(order)]
+
+
+def _seed_means(runs: Sequence[Values], *, seed: int) -> Array:
+    """Mean over seeds drawn with replacement, resample by resample; the draws depend on numbers alone."""
+    drawn_SR = np.stack([run.drawn_R for run in runs])
+    seeds, resamples = drawn_SR.shape
+    times_RS = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
+    return np.asarray(np.einsum("rs,sr->r", times_RS, drawn_SR) / seeds)
+
+
+def _sorted_by(keys: Sequence[float], runs: Sequence[Values]) -> list[Values]:
+    return [runs[place] for place in np.argsort(keys, kind="stable")]
+
+
+def _estimate(value: float, drawn_R: Array, level: float) -> Estimate:
+    low, high = np.quantile(drawn_R, [(1 - level) / 2, (1 + level) / 2])
+    below, above = int((drawn_R <= 0).sum()), int((drawn_R >= 0).sum())
+    return Estimate(float(value), float(low), float(high), min(1.0, 2 * (min(below, above) + 1) / (len(drawn_R) + 1)))
+
+
+def _mean(runs: Sequence[Values]) -> float:
+    return float(np.mean([run.point for run in runs]))
