@@ -24,13 +24,16 @@ from model.storage import atomic_path, digest_bytes, read_json, write_json
 
 WEIGHTS_FILE = "weights.safetensors"
 META_FILE = "meta.json"
+# What weights were before a key of `train.net` could say so.
+_BEFORE = {"trunk": "residual"}
 
 
 class Meta(BaseModel):
     """What a set of weights is: enough to rebuild the network, read its answers and trace its origin.
 
     `mean_shape` is the frozen mean of aligned training shapes in crop units; `temperature` calibrates the class
-    logits (fitted on val, 1 where it was not); `restricted` marks weights trained on non-commercial sources.
+    logits (fitted on val, 1 where it was not); `restricted` marks weights trained on non-commercial sources;
+    `start_digest` is that of the weights which training took over at its start, empty where it began anew.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +46,7 @@ class Meta(BaseModel):
     data_digest: str
     restricted: bool
     weights_digest: str
+    start_digest: str = ""
     config: dict[str, Any]
     code: dict[str, str]
     versions: dict[str, str]
@@ -95,23 +99,37 @@ def load_weights(folder: Path) -> tuple[dict[str, Tensor], Meta]:
     Raises:
         CheckpointError: a pickle, a missing or swapped file, another class order, or a damaged tensor file.
     """
-    if folder.suffix in (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin"):
-        raise CheckpointError(f"{folder}: may hold a pickle, which is never loaded; give a folder with {WEIGHTS_FILE}")
+    _refuse_pickle(folder)
     meta = load_meta(folder)
+    return read_tensors(folder)[0], meta
+
+
+def read_tensors(folder: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors of `weights.safetensors` and the digest of the file; foreign weights may lack a `meta.json`.
+
+    Raises:
+        CheckpointError: as `load_weights`.
+    """
     path = folder / WEIGHTS_FILE
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}; give a folder written by `rmtl train`") from error
-    if digest_bytes(content) != meta.weights_digest:
+    content, digest = _read(folder)
+    if (folder / META_FILE).exists() and digest != (expected := load_meta(folder).weights_digest):
         raise CheckpointError(
-            f"{path}: digest {digest_bytes(content)[:12]} is not the {meta.weights_digest[:12]} of {META_FILE}; "
+            f"{path}: digest {digest[:12]} is not the {expected[:12]} of {META_FILE}; "
             "the file was altered or swapped: fetch both again"
         )
     try:
-        return load_tensors(content), meta
+        return load_tensors(content), digest
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+
+
+def file_digest(folder: Path) -> str:
+    """The digest of `weights.safetensors`.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    return _read(folder)[1]
 
 
 def load_meta(folder: Path) -> Meta:
@@ -124,7 +142,7 @@ def load_meta(folder: Path) -> Meta:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; give a folder written by `rmtl train`")
     try:
-        meta = Meta.model_validate(read_json(path))
+        meta = Meta.model_validate(_as_now(read_json(path)))
     except ValidationError as error:
         raise CheckpointError(f"{path}: not a description of weights: {error}") from error
     if meta.expressions != EXPRESSIONS:
@@ -144,3 +162,25 @@ def git_revision() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def _as_now(values: Any) -> Any:
+    """The description with the keys of `net` that versions before them did without."""
+    if isinstance(values, dict) and isinstance(values.get("net"), dict):
+        return {**values, "net": _BEFORE | values["net"]}
+    return values
+
+
+def _read(folder: Path) -> tuple[bytes, str]:
+    _refuse_pickle(folder)
+    path = folder / WEIGHTS_FILE
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}; give a folder written by `rmtl train`") from error
+    return content, digest_bytes(content)
+
+
+def _refuse_pickle(folder: Path) -> None:
+    if folder.suffix in (".pth", ".pt", ".pkl", ".pickle", ".ckpt", ".bin"):
+        raise CheckpointError(f"{folder}: may hold a pickle, which is never loaded; give a folder with {WEIGHTS_FILE}")

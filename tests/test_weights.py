@@ -10,7 +10,17 @@ import torch
 from model.config import Config
 from model.errors import CheckpointError
 from model.schema import LANDMARKS
-from model.weights import META_FILE, WEIGHTS_FILE, Meta, describe, load_meta, load_weights, save_weights
+from model.weights import (
+    META_FILE,
+    WEIGHTS_FILE,
+    Meta,
+    describe,
+    file_digest,
+    load_meta,
+    load_weights,
+    read_tensors,
+    save_weights,
+)
 
 SHAPE = tuple((0.5, 0.5) for _ in range(LANDMARKS))
 
@@ -85,6 +95,25 @@ def test_a_pickle_under_the_name_of_the_weights_is_refused(tmp_path: Path, confi
 def test_a_folder_without_weights_says_what_is_needed(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="give a folder written by `rmtl train`"):
         load_weights(tmp_path)
+
+
+def test_a_description_from_before_trunks_could_be_chosen_is_read(tmp_path: Path, config: Config) -> None:
+    meta = save(tmp_path, config)
+    values = json.loads((tmp_path / META_FILE).read_text())
+    del values["net"]["trunk"], values["start_digest"]
+    (tmp_path / META_FILE).write_text(json.dumps(values))
+    assert load_meta(tmp_path) == meta
+
+
+def test_tensors_are_read_without_a_description_but_not_against_it(tmp_path: Path, config: Config) -> None:
+    digest = save(tmp_path, config).weights_digest
+    assert read_tensors(tmp_path)[1] == file_digest(tmp_path) == digest
+    save(tmp_path / "other", config, value=2.0)
+    (tmp_path / "other" / WEIGHTS_FILE).rename(tmp_path / WEIGHTS_FILE)
+    with pytest.raises(CheckpointError, match="the file was altered or swapped"):
+        read_tensors(tmp_path)
+    (tmp_path / META_FILE).unlink()
+    assert torch.equal(read_tensors(tmp_path)[0]["layer.weight"], torch.full((2, 3), 2.0))
 
 
 def test_a_foreign_meta_is_refused(tmp_path: Path, config: Config) -> None:

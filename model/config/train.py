@@ -25,9 +25,13 @@ class ResidualConfig(Section):
 class NetConfig(Section):
     """`crop_scale`: side of the square crop over the longer side of the tight box; `width` multiplies channels.
 
+    `trunk`: `residual` has the channels of `size`; `lite0` is EfficientNet-Lite0, which can start from ImageNet weights
+    (`train.start_from`): there `size` decides the channels of the tasks' maps alone, and the trunk's norm is of the
+    batch, `synced` where `norm` is `group`.
     With `mirror`, an answer is the mean of those about the crop and about its mirror image.
     """
 
+    trunk: Literal["residual", "lite0"]
     size: Literal["nano", "small", "base"]
     input_size: Annotated[int, Field(ge=32, le=512, multiple_of=16)]
     crop_scale: Annotated[float, Field(ge=1, le=3)]
@@ -48,6 +52,10 @@ class NetConfig(Section):
             problems.append("aflw_head needs landmarks among the tasks")
         if self.size == "base" and self.input_size % 32:
             problems.append(f"input_size {self.input_size} must be a multiple of 32 for size base")
+        if self.trunk == "lite0" and self.input_size % 32:
+            problems.append(f"input_size {self.input_size} must be a multiple of 32 for trunk lite0")
+        if self.trunk == "lite0" and self.width != 1:
+            problems.append(f"width {self.width} must be 1 for trunk lite0, whose channels are given")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -124,7 +132,8 @@ class TrainConfig(Section):
     `steps_per_epoch` 0 means one pass over the training faces. `checkpoint_every` counts steps between checkpoints
     within an epoch (0: only at its end). `threads` is for the network's arithmetic in each process on CPU (0: torch's
     choice): a small network gains nothing by a second one, and collapses where another process wants its core.
-    `max_bad_steps` non-finite steps in a row are skipped, one more is an error.
+    `max_bad_steps` non-finite steps in a row are skipped, one more is an error. `start_from` names a folder whose
+    weights.safetensors gives the first values of the tensors that fit (empty: none).
     """
 
     epochs: Count
@@ -142,6 +151,7 @@ class TrainConfig(Section):
     val_every: Count
     checkpoint_every: Annotated[int, Field(ge=0)]
     max_bad_steps: Annotated[int, Field(ge=0)]
+    start_from: str
     net: NetConfig
     loss: LossConfig
     association: AssociationConfig

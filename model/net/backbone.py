@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import NetConfig
+from model.net.mobile import MobileTrunk
 from model.net.norm import Norm, make_norm
 
 LANDMARK_STRIDE = 4
@@ -93,6 +94,15 @@ class Trunk(nn.Module):
             x = stage(x)
             levels.append(x)
         return levels
+
+
+def make_trunk(config: NetConfig) -> Trunk | MobileTrunk:
+    """The trunk that `config.trunk` names; both give levels at halving resolutions, the first at stride 4."""
+    match config.trunk:
+        case "residual":
+            return Trunk(config)
+        case "lite0":
+            return MobileTrunk(config.norm)
 
 
 class Neck(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from model.errors import CheckpointError
 from model.net.multitask import MultiTaskNet, build_net
+from model.net.norm import fold_norms
 from model.schema import FLIP_19, FLIP_68, FaceOutput
 from model.weights import Meta, load_weights
 
@@ -38,7 +39,7 @@ class FaceNet:
 
     @classmethod
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> Self:
-        """Read `weights.safetensors` and `meta.json`.
+        """Read `weights.safetensors` and `meta.json`; norms with stored statistics are folded into convolutions.
 
         Raises:
             CheckpointError: unsafe or damaged files, or tensors of another architecture, by name.
@@ -47,6 +48,7 @@ class FaceNet:
         net = build_net(meta.net, None, mean_shape_K2=np.asarray(meta.mean_shape), seed=0)
         _check_state(state, net.state_dict(), folder)
         net.load_state_dict(state)
+        fold_norms(net.eval())
         return cls(net, meta, device)
 
     @torch.inference_mode()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.config import AssociationConfig, NetConfig
 from model.net.association import AssociationMap
-from model.net.backbone import LANDMARK_STRIDE, SIZES, Neck, Trunk, normalise, scale_channels
+from model.net.backbone import LANDMARK_STRIDE, SIZES, Neck, make_trunk, normalise, scale_channels
 from model.net.heads import ExpressionHead, HeatHead, confidence, soft_argmax
 from model.net.residual import Base, CrossStitch, Exchange, Residuals
 from model.schema import LANDMARKS, LANDMARKS_19, FaceOutput
@@ -37,7 +37,7 @@ class MultiTaskNet(nn.Module):
         self.exchange: Exchange | None = None
         self.stitch: CrossStitch | None = None
         with _own_seed(seed, "trunk"):
-            self.trunk = Trunk(config)
+            self.trunk = make_trunk(config)
         if "landmarks" in config.tasks:
             with _own_seed(seed, "landmarks"):
                 self._build_landmarks(channels, mean_shape_K2)

@@ -11,23 +11,42 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Norm = Literal["group", "batch", "synced", "frozen"]
 _GROUP_CHANNELS = 8
 
 
-def make_norm(kind: Norm, channels: int) -> nn.Module:
-    """A normalisation of a (B, C, H, W) map with one learned scale and shift a channel."""
+def make_norm(kind: Norm, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> nn.Module:
+    """A normalisation of a (B, C, H, W) map with one learned scale and shift a channel.
+
+    `momentum` is the share of a batch in the running statistics of the kinds that keep them.
+    """
     match kind:
         case "group":
             groups = channels // math.gcd(channels, _GROUP_CHANNELS)
-            return nn.GroupNorm(groups, channels)
+            return nn.GroupNorm(groups, channels, eps)
         case "batch":
-            return nn.BatchNorm2d(channels)
+            return nn.BatchNorm2d(channels, eps, momentum)
         case "synced":
-            return SyncedNorm(channels)
+            return SyncedNorm(channels, eps, momentum)
         case "frozen":
-            return FrozenNorm(channels)
+            return FrozenNorm(channels, eps, momentum)
+
+
+def fold_norms(net: nn.Module) -> None:
+    """Move each norm with stored statistics into the convolution before it, in place, for answering alone.
+
+    Answers stay equal up to rounding. Norms by groups read the face itself and stay.
+    """
+    for layers in net.modules():
+        if not isinstance(layers, nn.Sequential):
+            continue
+        for index in range(len(layers) - 1):
+            conv, norm = layers[index], layers[index + 1]
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                layers[index] = fuse_conv_bn_eval(conv, norm)
+                layers[index + 1] = nn.Identity()
 
 
 class FrozenNorm(nn.BatchNorm2d):

@@ -21,6 +21,7 @@ from torch import Tensor
 from model.config import TrainRun
 from model.errors import CheckpointError
 from model.storage import atomic_path, digest_bytes, read_json, write_json
+from model.weights import file_digest
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +64,14 @@ class Origin:
 
 
 def origin_of(run: TrainRun, data_digest: str) -> Origin:
-    """Digest of the seed and the section `train`, beside the digest of the data."""
-    text = json.dumps(run.model_dump(mode="json"), sort_keys=True)
+    """Digest of the seed and the section `train`, beside the digest of the data.
+
+    The weights that training starts from count by their content, wherever they lie.
+    """
+    settings = run.model_dump(mode="json")
+    if run.train.start_from:
+        settings["train"]["start_from"] = file_digest(Path(run.train.start_from))
+    text = json.dumps(settings, sort_keys=True)
     return Origin(hashlib.sha256(text.encode()).hexdigest()[:16], data_digest)
 
 

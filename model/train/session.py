@@ -11,7 +11,7 @@ from model.config import TrainRun
 from model.data.loader import FaceLoader, make_loader
 from model.data.shards import read_points
 from model.errors import CheckpointError
-from model.net.multitask import build_net, export_state
+from model.net.multitask import MultiTaskNet, build_net, export_state
 from model.schema import EXPRESSIONS, TrainResult
 from model.train import checkpoint
 from model.train.checkpoint import Origin, Progress
@@ -21,6 +21,7 @@ from model.train.losses import task_losses
 from model.train.mean_shape import Points, mean_shape
 from model.train.optim import Ema, load_optimizer_tensors, lr_at, make_optimizer, optimizer_tensors
 from model.train.spool import Spool
+from model.train.start import take_over
 from model.train.step import Learner, epoch_means
 from model.train.validation import Held, score
 from model.train.weighting import make_weighting
@@ -41,6 +42,7 @@ class Session:
     log: Spool
     shape_K2: Points
     origin: Origin
+    start_digest: str
 
     def save_checkpoint(self) -> None:
         """Write all that a later call needs to go on from here."""
@@ -110,6 +112,7 @@ class Session:
                 temperature=held.temperature,
                 metrics=held.metrics,
             )
+            meta = meta.model_copy(update={"start_digest": self.start_digest})
             save_weights(self.out, export_state(self.learner.ema.net), meta)
 
 
@@ -118,10 +121,12 @@ def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: T
     train = make_loader(shards, "train", run.train, training=True, rank=team.rank, world=team.world, seed=run.seed)
     val = make_loader(shards, "val", run.train, training=False, rank=team.rank, world=team.world, seed=run.seed)
     shape_K2 = mean_shape(*read_points(shards, "train", run.train.net.crop_scale))
-    learner = _learner(run, shape_K2, len(train), team)
+    net = build_net(run.train.net, run.train.association, mean_shape_K2=shape_K2, seed=run.seed)
+    start_digest = take_over(net, Path(run.train.start_from)) if run.train.start_from else ""
+    learner = _learner(run, net, len(train), team)
     origin = checkpoint.origin_of(run, train.data_digest)
     spool = Spool(out, log, active=team.leads)
-    session = Session(run, out, learner, train, val, spool, shape_K2, origin)
+    session = Session(run, out, learner, train, val, spool, shape_K2, origin, start_digest)
     found = checkpoint.load(out, origin)
     if found is not None:
         _restore(learner, *found)
@@ -131,9 +136,9 @@ def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: T
     return session
 
 
-def _learner(run: TrainRun, shape_K2: Points, steps_per_epoch: int, team: Team) -> Learner:
+def _learner(run: TrainRun, net: MultiTaskNet, steps_per_epoch: int, team: Team) -> Learner:
     settings = run.train
-    net = build_net(settings.net, settings.association, mean_shape_K2=shape_K2, seed=run.seed).to(team.device)
+    net.to(team.device)
     if settings.channels_last:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weighting = make_weighting(settings.loss, team.device)

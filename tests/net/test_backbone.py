@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from model.config import Config
-from model.net.backbone import SIZES, Block, Neck, Trunk, normalise, scale_channels
+from model.net.backbone import SIZES, Block, Neck, Trunk, make_trunk, normalise, scale_channels
+from model.net.mobile import MobileTrunk
 
 
 @pytest.mark.parametrize(("size", "side"), [("nano", 48), ("small", 32), ("base", 64)])
@@ -12,6 +13,11 @@ def test_levels_halve_from_stride_four(config: Config, size: str, side: int) -> 
     levels = trunk(torch.zeros(1, 3, side, side))
     assert [level.shape[-1] for level in levels] == [side // (4 * 2**i) for i in range(len(SIZES[size].stages))]
     assert [level.shape[1] for level in levels] == trunk.channels
+
+
+def test_the_configuration_chooses_the_trunk(config: Config) -> None:
+    trunks = [make_trunk(config.train.net.model_copy(update={"trunk": name})) for name in ("residual", "lite0")]
+    assert [type(trunk) for trunk in trunks] == [Trunk, MobileTrunk]
 
 
 def test_a_block_without_live_statistics_starts_as_its_shortcut() -> None:

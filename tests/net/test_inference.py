@@ -59,6 +59,22 @@ def test_saved_weights_answer_as_the_network_did(
     assert answers.probabilities_BE.dtype == np.float64
 
 
+@pytest.mark.parametrize("trunk", ["residual", "lite0"])
+def test_loading_folds_norms_and_changes_no_answer(
+    tmp_path: Path, build: Build, config: Config, mean_shape: Tensor, image: Tensor, trunk: str
+) -> None:
+    net, crops = build(trunk=trunk, norm="batch"), image.permute(0, 2, 3, 1).numpy()
+    with torch.no_grad():
+        for _ in range(3):
+            net(image)
+    save_weights(tmp_path, export_state(net), _meta(config, net, mean_shape))
+    loaded = FaceNet.load(tmp_path)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in loaded.net.modules())
+    folded, plain = loaded.answer(crops), FaceNet(net, loaded.meta).answer(crops)
+    np.testing.assert_allclose(folded.points_BK2, plain.points_BK2, atol=1e-5)
+    np.testing.assert_allclose(folded.probabilities_BE, plain.probabilities_BE, atol=1e-5)
+
+
 def test_mirroring_the_crop_mirrors_the_averaged_answer(
     config: Config, net: MultiTaskNet, mean_shape: Tensor, crops: np.ndarray
 ) -> None:

@@ -12,6 +12,11 @@ from model.errors import ConfigError
             {"train.net.tasks": ["expression"], "train.net.residual.kind": "none", "train.net.aflw_head": True},
             r"train\.net: .*aflw_head needs landmarks",
         ),
+        ({"train.net.trunk": "lite0", "train.net.width": 0.5}, r"width 0\.5 must be 1 for trunk lite0"),
+        (
+            {"train.net.trunk": "lite0", "train.net.input_size": 48},
+            r"input_size 48 must be a multiple of 32 for trunk lite0",
+        ),
         ({"train.net.size": "base", "train.net.input_size": 112}, r"input_size 112 must be a multiple of 32"),
     ],
 )

@@ -7,7 +7,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model.net.norm import FrozenNorm, SyncedNorm, make_norm
+from model.net.norm import FrozenNorm, SyncedNorm, fold_norms, make_norm
 
 CHANNELS = 6
 SHARES = ((0, 3), (3, 8))
@@ -78,6 +78,27 @@ def test_frozen_norm_reads_no_batch() -> None:
 def test_batch_synced_and_frozen_share_their_weights() -> None:
     keys = [set(make_norm(kind, CHANNELS).state_dict()) for kind in ("batch", "synced", "frozen")]
     assert keys[0] == keys[1] == keys[2]
+
+
+@pytest.mark.parametrize("kind", ["batch", "synced", "frozen"])
+def test_a_folded_norm_is_gone_and_answers_stay(kind: str) -> None:
+    torch.manual_seed(0)
+    norm = make_norm(kind, CHANNELS, eps=0.001)
+    for tensor in (norm.weight, norm.bias, norm.running_mean):
+        nn.init.normal_(tensor)
+    nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    layers = nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, bias=False), norm, nn.ReLU()).eval()
+    x, _ = _faces()
+    before = layers(x)
+    fold_norms(layers)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers)
+    torch.testing.assert_close(layers(x), before, rtol=1e-5, atol=1e-5)
+
+
+def test_a_group_norm_is_not_folded() -> None:
+    layers = nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 1), make_norm("group", CHANNELS)).eval()
+    fold_norms(layers)
+    assert isinstance(layers[1], nn.GroupNorm)
 
 
 @pytest.mark.parametrize("channels", [8, 12, 20, 72])

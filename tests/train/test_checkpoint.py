@@ -89,6 +89,16 @@ def test_origin_changes_with_the_section_train_and_not_with_others(tiny):
     assert origin_of(tiny(**{"evaluate.bootstrap": 7}).run, "d") == base
 
 
+def test_origin_follows_the_content_of_the_weights_to_start_from(tiny, tmp_path):
+    for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.safetensors").write_bytes(content)
+    a, b, c = (origin_of(tiny(**{"train.start_from": str(tmp_path / name)}).run, "d") for name in "abc")
+    assert a == b
+    assert a != c
+    assert a != origin_of(tiny().run, "d")
+
+
 def test_packed_parts_come_apart_again():
     parts = {"net": {"a.b": torch.ones(1)}, "ema": {"a.b": torch.zeros(1)}}
     packed = pack(**parts)
