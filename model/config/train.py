@@ -65,7 +65,7 @@ class LossConfig(Section):
     """Only the ratio of the two task weights matters. `base_share` is the `b` in `(1-b) L(final) + b L(base)`.
 
     `wing_width` and `wing_curvature` shape the landmark loss, in crop units; `heatmap_sigma` is in cells of the map.
-    `votes` trains on the distribution of votes where a face has them, else on its first name.
+    Where a face has votes beside its label, they make up `vote_share` of what the expression head learns.
     """
 
     weighting: Literal["fixed", "uncertainty", "dwa", "famo"]
@@ -78,7 +78,7 @@ class LossConfig(Section):
     wing_width: Positive
     wing_curvature: Positive
     label_smoothing: Share
-    votes: bool
+    vote_share: Share
 
 
 class AssociationConfig(Section):
@@ -120,10 +120,10 @@ class AugmentConfig(Section):
 
 
 class BalanceConfig(Section):
-    """Sampling: draw sources evenly (else by size), and classes within a labelled source evenly."""
+    """Sampling of sources, and of classes within a labelled source: 1 draws them evenly, 0 by size."""
 
-    sources: bool
-    classes: bool
+    sources: Share
+    classes: Share
 
 
 class TrainConfig(Section):

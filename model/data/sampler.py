@@ -23,19 +23,18 @@ class Group(NamedTuple):
 def make_groups(source_N: Rows, expression_N: Rows, balance: BalanceConfig) -> list[Group]:
     """Rows by source, and by class within a source that has labels; the shares sum to 1.
 
-    With `sources` every source gets the same share, else its share of the faces. With `classes` the labelled faces of
-    a source are shared evenly over the classes that occur there; its faces without label keep their proportion.
+    A source of `n` faces gets a share in proportion to `n^(1 - sources)`: 1 draws sources evenly, 0 by size. So do the
+    classes of a source, with `classes`; its faces without label keep their proportion.
 
     Raises:
         DataContractError: there is no face.
     """
     if len(source_N) == 0:
         raise DataContractError("split train holds no face: nothing to draw; see `reports/validation.json`")
-    sources = np.unique(source_N)
+    sources, sizes = np.unique(source_N, return_counts=True)
     groups = []
-    for source in sources:
+    for source, share in zip(sources, _shares(sizes, balance.sources), strict=True):
         rows = np.flatnonzero(source_N == source)
-        share = 1 / len(sources) if balance.sources else len(rows) / len(source_N)
         groups += _within_source(rows, expression_N[rows], share, balance.classes)
     # One group would be the same faces in the same shares: only then does an epoch pass over each face once.
     even = all(np.isclose(group.share, len(group.rows) / len(source_N)) for group in groups)
@@ -76,14 +75,20 @@ def rank_positions(length: int, batch_size: int, *, rank: int, world: int) -> li
     return [batch for batch in batches if len(batch)]
 
 
-def _within_source(rows: Rows, expression: Rows, share: float, by_class: bool) -> list[Group]:
-    classes = np.unique(expression[expression != NO_LABEL])
-    if not by_class or len(classes) == 0:
+def _within_source(rows: Rows, expression: Rows, share: float, evenness: float) -> list[Group]:
+    classes, sizes = np.unique(expression[expression != NO_LABEL], return_counts=True)
+    if evenness == 0 or len(classes) == 0:
         return [Group(rows, share)]
-    labelled = np.count_nonzero(expression != NO_LABEL) / len(rows)
-    groups = [Group(rows[expression == each], share * labelled / len(classes)) for each in classes]
+    labelled = sizes.sum() / len(rows)
+    parts = share * labelled * _shares(sizes, evenness)
+    groups = [Group(rows[expression == each], part) for each, part in zip(classes, parts, strict=True)]
     unlabelled = rows[expression == NO_LABEL]
     return [*groups, Group(unlabelled, share * (1 - labelled))] if len(unlabelled) else groups
+
+
+def _shares(sizes: Rows, evenness: float) -> NDArray[np.float64]:
+    weights: NDArray[np.float64] = sizes.astype(np.float64) ** (1 - evenness)
+    return weights / weights.sum()
 
 
 def _apportion(shares: Sequence[float], total: int, generator: np.random.Generator) -> Rows:

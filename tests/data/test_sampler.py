@@ -8,8 +8,8 @@ from model.data.sampler import draw_epoch, epoch_length, make_groups, rank_posit
 from model.errors import ConfigError, DataContractError
 from model.schema import NO_LABEL
 
-EVEN = BalanceConfig(sources=True, classes=True)
-BY_SIZE = BalanceConfig(sources=False, classes=False)
+EVEN = BalanceConfig(sources=1, classes=1)
+BY_SIZE = BalanceConfig(sources=0, classes=0)
 
 
 def faces(*parts):
@@ -62,6 +62,13 @@ def test_by_size_large_sources_come_more_often():
     assert np.count_nonzero(source == 1) == 100
 
 
+def test_half_way_shares_follow_the_root_of_the_sizes():
+    columns = faces((0, NO_LABEL, 100), (1, 0, 810), (1, 1, 90))
+    order = draw(columns, BalanceConfig(sources=0.5, classes=0.5), 1600)
+    counts = [np.count_nonzero(columns[0][order] == 0), *(np.count_nonzero(columns[1][order] == e) for e in (0, 1))]
+    assert np.abs(np.subtract(counts, [400, 900, 300])).max() <= 1
+
+
 def test_a_small_class_is_repeated_evenly():
     columns = faces((0, 0, 90), (0, 1, 10))
     order = draw(columns, EVEN, 100)
@@ -79,7 +86,7 @@ def test_epochs_and_seeds_differ_and_repeat():
 
 def test_a_group_below_one_draw_an_epoch_is_not_forgotten():
     columns = faces((0, 0, 996), (1, 0, 4))
-    balance = BalanceConfig(sources=False, classes=True)
+    balance = BalanceConfig(sources=0, classes=1)
     drawn = sum(np.count_nonzero(columns[0][draw(columns, balance, 64, epoch=epoch)] == 1) for epoch in range(200))
     assert 0.5 < drawn / (200 * 64 * 0.004) < 1.5
 
