@@ -123,8 +123,9 @@ class FaceRecord:
 class FaceBatch(NamedTuple):
     """Faces on their way into the network; a missing label has a false mask, and zeros in its place.
 
-    `image_BCHW` is uint8 RGB; the network normalises. Points are in crop units. `expression_BE` is a distribution
-    (one-hot, or votes over our seven names). `source_B` numbers the sources of the split, `row_B` the rows.
+    `image_BCHW` is uint8 RGB; the network normalises. Points are in crop units. `expression_BE` is what the expression
+    head learns, a distribution (the label alone, or mixed with votes); `label_B` is the one name that a human gave, or
+    `NO_LABEL`. `source_B` numbers the sources of the split, `row_B` the rows.
     """
 
     image_BCHW: Tensor
@@ -134,6 +135,7 @@ class FaceBatch(NamedTuple):
     points19_mask_BM: Tensor
     expression_BE: Tensor
     expression_mask_B: Tensor
+    label_B: Tensor
     source_B: Tensor
     row_B: Tensor
 

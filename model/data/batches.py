@@ -106,15 +106,16 @@ class Batches(Dataset[Drawn]):
             faces.points19_NM2[rows], faces.points19_mask_NM[rows], matrices, flipped, FLIP_19
         )
         labels = faces.expression_N[rows]
-        votes = faces.votes_NV[rows] if self._config.loss.votes else None
+        target = _distribution(labels, faces.votes_NV[rows], self._config.loss.vote_share)
         return FaceBatch(
             image_BCHW=torch.from_numpy(images_BHWC).permute(0, 3, 1, 2),
             landmarks_BK2=torch.from_numpy(landmarks),
             landmarks_mask_BK=torch.from_numpy(landmarks_mask),
             points19_BM2=torch.from_numpy(points19),
             points19_mask_BM=torch.from_numpy(points19_mask),
-            expression_BE=torch.from_numpy(_distribution(labels, votes)),
+            expression_BE=torch.from_numpy(target),
             expression_mask_B=torch.from_numpy(labels != NO_LABEL),
+            label_B=torch.from_numpy(labels),
             source_B=torch.from_numpy(faces.source_N[rows]),
             row_B=torch.from_numpy(rows),
         )
@@ -131,12 +132,14 @@ def _encode(
     return np.where(mask[:, :, None], encoded, 0.0).astype(np.float32), mask
 
 
-def _distribution(labels_B: Ints, votes_BV: Floats | None) -> NDArray[np.float32]:
-    """One-hot rows, zero without label; the shares of the votes for our classes where a labelled face has such."""
+def _distribution(labels_B: Ints, votes_BV: Floats, share: float) -> NDArray[np.float32]:
+    """`(1 - share)` of the label and `share` of the votes for our classes; the label alone without such votes.
+
+    A face without label has zeros.
+    """
     count = len(EXPRESSIONS)
     target: NDArray[np.float32] = (labels_B[:, None] == np.arange(count)).astype(np.float32)
-    if votes_BV is not None:
-        ours = votes_BV[:, :count]
-        voted = (ours.sum(axis=1) > 0) & (labels_B != NO_LABEL)
-        target[voted] = ours[voted] / ours[voted].sum(axis=1, keepdims=True)
+    ours = votes_BV[:, :count]
+    voted = (ours.sum(axis=1) > 0) & (labels_B != NO_LABEL)
+    target[voted] = (1 - share) * target[voted] + share * ours[voted] / ours[voted].sum(axis=1, keepdims=True)
     return target

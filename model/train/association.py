@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from model.config import AssociationConfig, TrainConfig
 from model.net.association import AssociationMap
-from model.schema import OUTER_EYE_CORNERS, FaceBatch, FaceOutput, LossTerms, Term
+from model.schema import NO_LABEL, OUTER_EYE_CORNERS, FaceBatch, FaceOutput, LossTerms, Term
 from model.train.losses import masked, point_term
 
 # A face counts as taught by the map where the entropy weight is above this.
@@ -63,8 +63,8 @@ def learn_term(net_map: AssociationMap, points_BK2: Tensor, batch: FaceBatch) ->
     A face counts `1 / (7 prior of its class)`; the gradient reaches `a` alone.
     """
     prior_E = net_map.prior_E
-    label_B = batch.expression_BE.argmax(dim=-1)
-    weight_B = (1 / (len(prior_E) * prior_E))[label_B] * batch.expression_mask_B
+    label_B = batch.label_B.clamp(min=0)
+    weight_B = (1 / (len(prior_E) * prior_E))[label_B] * (batch.label_B != NO_LABEL)
     loss_B = F.cross_entropy(net_map(net_map.code(points_BK2.detach())).float(), label_B, reduction="none")
     return Term((loss_B * weight_B).sum(), weight_B.sum())
 
@@ -89,8 +89,8 @@ def to_expression_terms(net_map: AssociationMap, logits_BE: Tensor, batch: FaceB
 
 def to_landmarks_term(net_map: AssociationMap, points_BK2: Tensor, batch: FaceBatch, margin: float) -> Term:
     """(3) `max(0, CE(a'(z(s)), y) - m)` on faces with an expression and no landmark; the gradient reaches `s` alone."""
-    mask_B = batch.expression_mask_B & ~batch.landmarks_mask_BK.any(dim=-1)
-    return masked(excess(net_map, points_BK2, batch.expression_BE.argmax(dim=-1), margin), mask_B)
+    mask_B = (batch.label_B != NO_LABEL) & ~batch.landmarks_mask_BK.any(dim=-1)
+    return masked(excess(net_map, points_BK2, batch.label_B.clamp(min=0), margin), mask_B)
 
 
 def excess(net_map: AssociationMap, points_BK2: Tensor, label_B: Tensor, margin: float) -> Tensor:

@@ -79,11 +79,8 @@ def class_term(logits_BE: Tensor, target_BE: Tensor, mask_B: Tensor) -> Term:
 
 
 def expression_target(expression_BE: Tensor, config: LossConfig) -> Tensor:
-    """The label as a distribution: the votes where `votes` is on, else the first name; then smoothed to uniform."""
-    classes = expression_BE.shape[-1]
-    hard = F.one_hot(expression_BE.argmax(dim=-1), classes).to(expression_BE.dtype)
-    target = expression_BE if config.votes else hard
-    return (1 - config.label_smoothing) * target + config.label_smoothing / classes
+    """The distribution of the batch, smoothed to uniform."""
+    return (1 - config.label_smoothing) * expression_BE + config.label_smoothing / expression_BE.shape[-1]
 
 
 def masked(values: Tensor, mask: Tensor) -> Term:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from model.config import TrainConfig
 from model.net.multitask import MultiTaskNet
-from model.schema import EXPRESSIONS, LANDMARKS, FaceBatch, FaceOutput, LossTerms, Term
+from model.schema import EXPRESSIONS, LANDMARKS, NO_LABEL, FaceBatch, FaceOutput, LossTerms, Term
 from model.train.association import Transfer, association_loss, pseudo_terms, ramp, teacher_belief, term_weights
 from model.train.checkpoint import Progress
 from model.train.distributed import Team, TrainingError
@@ -151,8 +151,7 @@ def _transfer(learner: Learner, faces: int) -> Transfer:
 def _reduce(team: Team, terms: LossTerms | None, batch: FaceBatch, leave: bool) -> Reduced:
     zero = torch.zeros((), device=team.device)
     pairs = [(terms or {}).get(name, Term(zero, zero)) for name in TERMS]
-    label_B = batch.expression_BE.argmax(dim=-1)[batch.expression_mask_B]
-    labels_E = torch.bincount(label_B, minlength=len(EXPRESSIONS))
+    labels_E = torch.bincount(batch.label_B[batch.label_B != NO_LABEL], minlength=len(EXPRESSIONS))
     flags = torch.tensor([float(terms is None), float(leave)], device=team.device)
     parts = [torch.stack([pair.total.detach().double() for pair in pairs])]
     parts += [torch.stack([pair.number.double() for pair in pairs]), labels_E.double(), flags.double()]

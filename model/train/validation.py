@@ -99,15 +99,14 @@ def _face_table(learner: Learner, batch: FaceBatch, *, first: bool) -> Tensor:
     faces = len(batch.row_B)
     blank = torch.full((faces, 1), torch.nan, dtype=torch.float64)
     values = {name: blank.expand(faces, width).clone() for name, width in _COLUMNS.items()}
-    label_B = batch.expression_BE.argmax(dim=-1).where(batch.expression_mask_B, NO_LABEL)
-    values["row"][:, 0], values["label"][:, 0] = batch.row_B, label_B
+    values["row"][:, 0], values["label"][:, 0] = batch.row_B, batch.label_B
     if first:
         ratios = residual_ratios(net, batch.image_BCHW)
         values["branches"][:] = torch.tensor([ratios.get(name, torch.nan) for name in _BRANCHES])
     if output.landmarks_BK2 is not None and output.landmarks_base_BK2 is not None:
         _fill_landmarks(values, output, batch)
         if learner.config.association.learn_weight > 0 and output.logits_BE is not None:
-            _fill_map(values, net, output.landmarks_BK2, label_B, learner.progress.transfer_margin)
+            _fill_map(values, net, output.landmarks_BK2, batch.label_B, learner.progress.transfer_margin)
     if output.logits_BE is not None and output.logits_base_BE is not None:
         values["logits"][:] = output.logits_BE
         values["logits_base"][:] = output.logits_base_BE

@@ -13,7 +13,7 @@ from model.data.loader import make_loader
 from model.data.shards import write_shards
 from model.data.transforms import crop_face
 from model.errors import ConfigError, DataContractError, FaceError
-from model.schema import EXPRESSIONS, FLIP_19, FLIP_68
+from model.schema import EXPRESSIONS, FLIP_19, FLIP_68, NO_LABEL
 
 MIXED = [
     *[("train", "photos", "points", 40)] * 11,
@@ -148,6 +148,7 @@ def test_missing_labels_have_false_masks_and_zeros(shards, train):
     for batch in open_loader(shards, train):
         faces, photos, profiles = (batch.source_B == number for number in range(3))
         assert torch.equal(batch.expression_mask_B, faces)
+        assert torch.equal(batch.label_B != NO_LABEL, faces)
         assert torch.equal(batch.landmarks_mask_BK.all(dim=1), photos)
         assert torch.equal(batch.points19_mask_BM.any(dim=1), profiles)
         assert not batch.landmarks_BK2[~photos].any()
@@ -162,7 +163,7 @@ def test_batch_has_the_documented_types(shards, train):
     assert batch.image_BCHW.is_contiguous(memory_format=torch.channels_last)
     assert batch.landmarks_BK2.dtype == batch.points19_BM2.dtype == batch.expression_BE.dtype == torch.float32
     assert batch.landmarks_mask_BK.dtype == batch.expression_mask_B.dtype == torch.bool
-    assert batch.source_B.dtype == batch.row_B.dtype == torch.int64
+    assert batch.label_B.dtype == batch.source_B.dtype == batch.row_B.dtype == torch.int64
 
 
 def test_mirrored_faces_have_left_and_right_renamed(shards, still):
@@ -190,17 +191,24 @@ def test_sources_share_the_epoch_evenly(shards, train):
     assert torch.bincount(sources).tolist() == [8, 8, 8]
 
 
-@pytest.mark.parametrize("votes", [False, True])
-def test_votes_become_the_target_where_configured(config, made_set, train, tmp_path, votes):
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_votes_make_up_their_share_of_the_target_and_never_of_the_label(config, made_set, train, tmp_path, share):
     made = made_set([("train", "faces", "class", 24)] * 8, votes=[3, 1, 0, 0, 0, 0, 0, 5, 1, 0])
     write_shards(config.shard, manifest=made.manifest, data=made.data, out=tmp_path / "shards")
-    chosen = train.model_copy(update={"loss": train.loss.model_copy(update={"votes": votes})})
+    chosen = train.model_copy(update={"loss": train.loss.model_copy(update={"vote_share": share})})
     batch = next(iter(open_loader(tmp_path / "shards", chosen, training=False)))
-    if votes:
-        assert torch.allclose(batch.expression_BE, torch.tensor([0.75, 0.25, 0, 0, 0, 0, 0]).expand(8, 7))
-    else:
-        expected = [EXPRESSIONS.index(record.expression) for record in made.records]
-        assert batch.expression_BE.argmax(dim=1).tolist() == expected
+    expected = torch.tensor([EXPRESSIONS.index(record.expression) for record in made.records])
+    assert torch.equal(batch.label_B, expected)
+    voted = torch.tensor([0.75, 0.25, 0, 0, 0, 0, 0])
+    assert torch.allclose(batch.expression_BE, (1 - share) * torch.eye(7)[expected] + share * voted)
+
+
+def test_labelled_faces_without_votes_for_our_classes_keep_their_label(config, made_set, train, tmp_path):
+    made = made_set([("train", "faces", "class", 24)] * 8, votes=[0, 0, 0, 0, 0, 0, 0, 5, 1, 0])
+    write_shards(config.shard, manifest=made.manifest, data=made.data, out=tmp_path / "shards")
+    chosen = train.model_copy(update={"loss": train.loss.model_copy(update={"vote_share": 1.0})})
+    batch = next(iter(open_loader(tmp_path / "shards", chosen, training=False)))
+    assert torch.equal(batch.expression_BE, torch.eye(7)[batch.label_B])
 
 
 @pytest.mark.parametrize("workers", [0, 1])

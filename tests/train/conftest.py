@@ -95,6 +95,7 @@ def _faces(number: int = 4, *, size: int = 32, seed: int = 0) -> FaceBatch:
         points19_mask_BM=torch.ones(number, LANDMARKS_19, dtype=torch.bool),
         expression_BE=torch.eye(len(EXPRESSIONS))[torch.arange(number) % len(EXPRESSIONS)],
         expression_mask_B=torch.ones(number, dtype=torch.bool),
+        label_B=torch.arange(number) % len(EXPRESSIONS),
         source_B=torch.zeros(number, dtype=torch.int64),
         row_B=torch.arange(number),
     )

@@ -103,12 +103,9 @@ def test_class_loss_equals_sklearn_log_loss():
     assert float(term.total / term.number) == pytest.approx(expected, rel=1e-5)
 
 
-def test_votes_are_soft_targets_only_when_switched_on(tiny):
-    votes = torch.tensor([[0.6, 0.4, 0, 0, 0, 0, 0]])
-    plain = tiny(**{"train.loss.label_smoothing": 0.0}).train.loss
-    soft = tiny(**{"train.loss.label_smoothing": 0.0, "train.loss.votes": True}).train.loss
-    assert expression_target(votes, plain)[0, 0] == 1
-    assert torch.equal(expression_target(votes, soft), votes)
+def test_without_smoothing_the_target_is_the_distribution_of_the_batch(tiny):
+    mixed = torch.tensor([[0.6, 0.4, 0, 0, 0, 0, 0]])
+    assert torch.equal(expression_target(mixed, tiny(**{"train.loss.label_smoothing": 0.0}).train.loss), mixed)
 
 
 def test_smoothed_target_stays_a_distribution(loss):
