@@ -1,6 +1,7 @@
-"""The study of the method: draw, freeze, run."""
+"""The study of the method: draw, freeze, run, report."""
 
 import argparse
+import json
 import logging
 import sys
 import time
@@ -16,11 +17,13 @@ _HELP = {
     "draw": "draw the data sets that are not there; compare all with what is frozen",
     "freeze": "write the digests of data and generator, once",
     "run": "train and measure what has no result yet, goes on where it was cut off",
+    "report": "compare the rows from the results alone: JSON, tables, plots",
 }
 _EXAMPLES = {
     "draw": "python -m benchmarks.method draw --data /data/study --workers 2",
     "freeze": "python -m benchmarks.method freeze --data /data/study",
     "run": "python -m benchmarks.method run --data /data/study --workers 2 --only 'gap-100-*' --minutes 110",
+    "report": "python -m benchmarks.method report --json",
 }
 
 
@@ -29,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
     try:
-        {"draw": _draw, "freeze": _freeze, "run": _run}[options.command](options)
+        {"draw": _draw, "freeze": _freeze, "run": _run, "report": _report}[options.command](options)
     except FaceError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code
@@ -64,6 +67,14 @@ def _run(options: argparse.Namespace) -> None:
         raise FaceError("; ".join(f"{key}: {what}" for key, what in tally.failed.items()))
 
 
+def _report(options: argparse.Namespace) -> None:
+    from benchmarks.method.report import write_report
+
+    report = write_report(load_study(options.study), results=options.results, out=options.out)
+    text = json.dumps(report, indent=2) if options.json else (options.out / "ablation.md").read_text()
+    sys.stdout.write(f"{text}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.method", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -76,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--data", type=Path, required=True, help="folder of data sets, shards and running runs"
             )
-        command.add_argument("--out", type=Path, default=RESULTS, help="folder of results (default: %(default)s)")
+            command.add_argument("--out", type=Path, default=RESULTS, help="folder of results (default: %(default)s)")
         if name in ("draw", "run"):
             command.add_argument("--workers", type=int, default=2, help="processes at a time (default: %(default)s)")
         if name == "run":
@@ -88,6 +99,14 @@ def _parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--limit", type=int, help="start no more runs than this")
             command.add_argument("--minutes", type=float, help="start no run after this time")
+        if name == "report":
+            command.add_argument(
+                "--results", type=Path, default=RESULTS, help="folder of results (default: %(default)s)"
+            )
+            command.add_argument(
+                "--out", type=Path, default=Path("reports"), help="folder of ablation.json, .md, plots/"
+            )
+            command.add_argument("--json", action="store_true", help="print the report as JSON, not as tables")
     return parser
 
 

@@ -15,6 +15,7 @@ from model.schema import EXPRESSIONS
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Drawn = npt.NDArray[np.float32]
 
 _E = len(EXPRESSIONS)
 
@@ -35,10 +36,13 @@ class Values(NamedTuple):
     drawn_R: Array
 
 
-def draw_subjects(count_G: Array, resamples: int, generator: np.random.Generator) -> Array:
-    """How often each subject is drawn (R, G); each resample draws as many as there are."""
+def draw_subjects(count_G: Array, resamples: int, generator: np.random.Generator) -> Drawn:
+    """How often each subject is drawn (R, G); each resample draws as many as there are.
+
+    In float32, which holds the counts exactly and halves the time of the products.
+    """
     subjects = len(count_G)
-    return generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(np.float64)
+    return generator.multinomial(subjects, np.full(subjects, 1 / subjects), size=resamples).astype(np.float32)
 
 
 def subject_means(values_N: Array, subject_N: Ints) -> Array:
@@ -46,15 +50,15 @@ def subject_means(values_N: Array, subject_N: Ints) -> Array:
     return np.asarray(np.bincount(subject_N, weights=values_N) / np.bincount(subject_N))
 
 
-def nme_values(mean_G: Array, count_G: Array, drawn_RG: Array) -> Values:
+def nme_values(mean_G: Array, count_G: Array, drawn_RG: Drawn) -> Values:
     """Mean error over faces in percent, from the means of the subjects."""
     total_G = 100 * mean_G * count_G
     return Values(float(total_G.sum() / count_G.sum()), (drawn_RG @ total_G) / (drawn_RG @ count_G))
 
 
-def f1_values(class_N: Ints, label_N: Ints, subject_N: Ints, drawn_RG: Array) -> Values:
+def f1_values(class_N: Ints, label_N: Ints, subject_N: Ints, drawn_RG: Drawn) -> Values:
     """Macro-F1 in percent, from the confusion counts of the subjects."""
-    counts_GC = np.zeros((drawn_RG.shape[1], _E * _E))
+    counts_GC = np.zeros((drawn_RG.shape[1], _E * _E), np.float32)
     np.add.at(counts_GC, (subject_N, label_N * _E + class_N), 1.0)
     drawn_REE = (drawn_RG @ counts_GC).reshape(-1, _E, _E)
     return Values(100 * float(macro_f1_of(counts_GC.sum(axis=0).reshape(_E, _E))), 100 * macro_f1_of(drawn_REE))

@@ -130,7 +130,7 @@ def _found(trained: TrainResult, folder: Path, heard: Heard, faces: Faces) -> di
         "parameters": parameters(heard.net.net),
         "multiply_adds": flops(heard.net.net),
         "best_epoch": trained.epoch,
-        "held_out": _short(trained.metrics),
+        "held_out": _short({name: value for name, value in trained.metrics.items() if name.startswith("val/")}),
         "last_epoch": _short(_last_row(folder / HISTORY_FILE)),
         "test": {kind: heard.summary(kind) for kind in heard.kinds},
         "faces_digest": faces.digest,

@@ -1,0 +1,195 @@
+"""What the finished runs say: rows, contrasts, controls, mismatched donors, scarce labels; plain values for JSON.
+
+A gain is positive where the first of two rows is better: percent of the other's NME, points of macro-F1.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.method.plan import METRICS, Metric, PlannedRun, Study, percent
+from benchmarks.method.results import Results
+from benchmarks.method.statistics import Estimate, Values, gain_estimate, holm, mean_estimate
+
+BEYOND = "better by more than the smallest effect with interval excluding zero"
+BETTER, NONE, WORSE = "better", "no difference shown", "worse"
+NOT_RUN = "not run"
+FALLS, STAYS = "falls to zero or below", "a gain stays"
+
+_MEANS = ("accuracy", "fr_8", "auc_8", "ece", "ece_calibrated")
+_DECIMALS = 5
+
+
+def analyse(study: Study, results: Results) -> dict[str, Any]:
+    """The whole report."""
+    return {
+        "full": study.full,
+        "baseline": study.baseline,
+        "smallest_effect": study.smallest_effect.model_dump(),
+        "statistics": study.statistics.model_dump(),
+        "warnings": find_warnings(results),
+        "sets": {name: _analyse_set(study, results, name) for name in results.sets},
+    }
+
+
+def _analyse_set(study: Study, results: Results, data: str) -> dict[str, Any]:
+    others = [row for row in results.rows(data) if row != study.full]
+    return {
+        "faces": len(results.faces(data).label_N),
+        "subjects": len(results.faces(data).count_G),
+        "rows": {row: describe_row(results, data, row) for row in results.rows(data)},
+        "contrasts": contrasts(study, results, data),
+        "full_against": {row: gains(results, data, study.full, row) for row in others},
+        "against_baseline": {
+            row: gains(results, data, row, study.baseline) for row in results.rows(data) if row != study.baseline
+        },
+        "donors": {row: found for row in results.rows(data) if (found := donors(results, data, row))},
+        "fractions": fraction_curves(study, results, data),
+    }
+
+
+def describe_row(results: Results, data: str, row: str) -> dict[str, Any]:
+    """Means over the seeds of a row; intervals for the two metrics."""
+    runs = results.runs(data, row)
+    settings = results.study.statistics
+    values: dict[str, Any] = {"seeds": len(runs)}
+    for metric in METRICS:
+        known = [results.values(run, metric) for run in results.runs(data, row, metric)]
+        if known:
+            value, low, high, _ = mean_estimate(known, settings.interval, settings.seed)
+            values[metric] = {"value": _round(value), "low": _round(low), "high": _round(high)}
+    values |= _means([results.done[run]["test"]["final"] for run in runs], _MEANS)
+    first = results.done[runs[0]]
+    values |= {name: first[name] for name in ("parameters", "multiply_adds")}
+    reference = results.runs(data, results.study.baseline)
+    if reference:
+        base = results.done[reference[0]]
+        for name in ("parameters", "multiply_adds"):
+            values[f"{name}_over_baseline"] = _round(100 * (first[name] / base[name] - 1))
+    values["seconds"] = _round(float(np.mean([results.done[run]["seconds"]["train"] for run in runs])))
+    told = [results.done[run]["last_epoch"] for run in runs]
+    values["inside"] = _means(told, sorted({name for item in told for name in item}))
+    return values
+
+
+def contrasts(study: Study, results: Results, data: str) -> list[dict[str, Any]]:
+    """The confirmatory comparisons with Holm's correction over all of them, also those that are not run yet."""
+    planned = [(name, metric, getattr(rows, metric)) for name, rows in study.contrasts.items() for metric in METRICS]
+    found = [gain(results, data, study.full, other, metric) for _, metric, other in planned]
+    adjusted = holm([1.0 if item is None else item["p"] for item in found])
+    table = []
+    for (name, metric, other), item, p in zip(planned, found, adjusted, strict=True):
+        entry: dict[str, Any] = {"contrast": name, "metric": metric, "other": other}
+        if item is None:
+            entry |= {"pairs": 0, "verdict": NOT_RUN}
+        else:
+            smallest = getattr(study.smallest_effect, metric)
+            level = study.statistics.holm_level
+            entry |= item | {"p_holm": _round(p), "verdict": judge(item, p, smallest=smallest, level=level)}
+        table.append(entry)
+    return table
+
+
+def judge(gain: Mapping[str, float], p: float, *, smallest: float, level: float) -> str:
+    """Verdict on a gain with its interval and its corrected p-value."""
+    if p > level or gain["low"] <= 0 <= gain["high"]:
+        return NONE
+    if gain["value"] < 0:
+        return WORSE
+    return BEYOND if gain["value"] > smallest else BETTER
+
+
+def gains(results: Results, data: str, row: str, other: str) -> dict[str, Any]:
+    """Uncorrected gains in the metrics that both rows have."""
+    found = {metric: gain(results, data, row, other, metric) for metric in METRICS}
+    return {metric: item for metric, item in found.items() if item is not None}
+
+
+def gain(
+    results: Results, data: str, row: str, other: str, metric: Metric, *, fraction: float = 1.0
+) -> dict[str, Any] | None:
+    """Gain of a row over another one over the seeds that both have; None where they share none."""
+    runs = (results.runs(data, name, metric, fraction=fraction) for name in (row, other))
+    pairs = results.pairs(*runs)
+    if not pairs:
+        return None
+    ones, others = ([results.values(run, metric) for run in runs] for runs in zip(*pairs, strict=True))
+    return {**_gain(results.study, ones, others, metric), "pairs": len(pairs)}
+
+
+def donors(results: Results, data: str, row: str) -> dict[str, Any]:
+    """Gain over the base answer of the final one, and of the one with mismatched donors; intervals over seeds alone."""
+    runs = [run for run in results.runs(data, row) if "permuted" in results.done[run]["test"]]
+    found: dict[str, Any] = {}
+    for metric in METRICS if runs else ():
+        base = _points(results, runs, "base", metric)
+        final, permuted = (
+            _gain(results.study, _points(results, runs, kind, metric), base, metric) for kind in ("final", "permuted")
+        )
+        verdict = STAYS if permuted["low"] > 0 else FALLS
+        found[metric] = {"final": final, "permuted": permuted, "seeds": len(runs), "verdict": verdict}
+    return found
+
+
+def fraction_curves(study: Study, results: Results, data: str) -> dict[str, Any]:
+    """Gain over the baseline by row, metric and percent of the labels, of rows that were run on several fractions."""
+    several = {row for fraction in results.fractions(data) if fraction < 1 for row in results.rows(data, fraction)}
+    curves: dict[str, Any] = {}
+    for row in (row for row in results.rows(data) if row in several and row != study.baseline):
+        curves[row] = {
+            metric: {
+                percent(fraction): item
+                for fraction in results.fractions(data)
+                if (item := gain(results, data, row, study.baseline, metric, fraction=fraction)) is not None
+            }
+            for metric in METRICS
+        }
+    return curves
+
+
+def find_warnings(results: Results) -> list[str]:
+    """What a reader must know before the numbers: runs that are missing, or not made alike."""
+    warnings = list(_unlike(results))
+    code = {(item["code"]["git"][:10], item["code"]["dirty"]) for item in results.done.values()}
+    if len(code) > 1:
+        warnings.append(f"runs of {len(code)} states of the code: {', '.join(sorted(_named(*one) for one in code))}")
+    elif any(dirty for _, dirty in code):
+        warnings.append("the code had changes that are in no revision")
+    return warnings
+
+
+def _unlike(results: Results) -> Iterator[str]:
+    by_row: dict[str, set[str]] = {}
+    for run, item in results.done.items():
+        by_row.setdefault(run.row, set()).add(item["config_digest"])
+    for row, digests in by_row.items():
+        if len(digests) > 1:
+            yield f"{row}: runs of {len(digests)} configurations ({', '.join(sorted(digests))})"
+
+
+def _named(revision: str, dirty: bool) -> str:
+    return f"{revision}{' with changes' if dirty else ''}"
+
+
+def _points(results: Results, runs: Iterable[PlannedRun], kind: str, metric: Metric) -> list[Values]:
+    """A metric of one kind of answer; without resamples of the subjects."""
+    number = results.study.statistics.resamples
+    points = [results.done[run]["test"][kind][metric] for run in runs]
+    return [Values(point, np.full(number, point)) for point in points]
+
+
+def _gain(study: Study, ones: Sequence[Values], others: Sequence[Values], metric: Metric) -> dict[str, float]:
+    settings = study.statistics
+    found: Estimate = gain_estimate(ones, others, relative=metric == "nme", level=settings.interval, seed=settings.seed)
+    return {name: _round(value) for name, value in found._asdict().items()}
+
+
+def _means(items: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[str, float]:
+    """Means of the values that some item has."""
+    known = {name: [item[name] for item in items if name in item] for name in names}
+    return {name: _round(float(np.mean(values))) for name, values in known.items() if values}
+
+
+def _round(value: float) -> float:
+    return round(value, _DECIMALS)
