@@ -125,7 +125,7 @@ class FaceBatch(NamedTuple):
 
     `image_BCHW` is uint8 RGB; the network normalises. Points are in crop units. `expression_BE` is what the expression
     head learns, a distribution (the label alone, or mixed with votes); `label_B` is the one name that a human gave, or
-    `NO_LABEL`. `source_B` numbers the sources of the split, `row_B` the rows.
+    `NO_LABEL`, as also for a mixture of two faces. `source_B` numbers the sources of the split, `row_B` the rows.
     """
 
     image_BCHW: Tensor

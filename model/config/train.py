@@ -104,7 +104,10 @@ class AssociationConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Ranges of random change: degrees, shares of the crop, probabilities."""
+    """Ranges of random change: degrees, shares of the crop, probabilities.
+
+    `cutmix` and `mixup` are the probabilities that a face with an expression and no points is mixed with another one.
+    """
 
     rotation: Annotated[float, Field(ge=0, le=180)]
     scale: Share
@@ -117,6 +120,14 @@ class AugmentConfig(Section):
     noise: Share
     low_resolution: Share
     erase: Share
+    cutmix: Share
+    mixup: Share
+
+    @model_validator(mode="after")
+    def _one_mixture_a_face(self) -> "AugmentConfig":
+        if self.cutmix + self.mixup > 1:
+            raise ValueError(f"cutmix {self.cutmix} and mixup {self.mixup} add up to more than 1")
+        return self
 
 
 class BalanceConfig(Section):

@@ -124,7 +124,8 @@ def pseudo_terms(
         loss_B = F.cross_entropy(output.logits_BE.float(), label_B, reduction="none")
         terms["pseudo_expression"] = masked(loss_B, ~batch.expression_mask_B & (sure_B >= threshold))
     if output.landmarks_BK2 is not None and teacher.landmarks_BK2 is not None and teacher.confidence_BK is not None:
-        mask_BK = ~batch.landmarks_mask_BK & (teacher.confidence_BK >= threshold)
+        mixed_B = batch.expression_mask_B & (batch.label_B == NO_LABEL)
+        mask_BK = ~batch.landmarks_mask_BK & (teacher.confidence_BK >= threshold) & ~mixed_B[:, None]
         target_BK2 = teacher.landmarks_BK2.float()
         terms["pseudo_landmarks"] = point_term(output.landmarks_BK2, target_BK2, mask_BK, config.loss)
     return terms

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from model.train.association import Transfer, association_loss, pseudo_terms, ra
 from model.train.checkpoint import Progress
 from model.train.distributed import Team, TrainingError
 from model.train.losses import multitask_loss, task_losses
+from model.train.mixing import mix_faces
 from model.train.optim import Ema, lr_at
 from model.train.weighting import Weighting
 
@@ -75,6 +77,7 @@ def train_step(learner: Learner, batch: FaceBatch, *, leave: bool) -> bool:
         TrainingError: more than `max_bad_steps` such steps in a row.
     """
     _seed_step(learner)
+    batch = mix_faces(batch, learner.config.augment, _own_draws(learner))
     terms = _forward(learner, batch)
     reduced = _reduce(learner.team, terms, batch, leave)
     problem = _problem(reduced)
@@ -116,6 +119,12 @@ def _seed_step(learner: Learner) -> None:
     lr = lr_at(learner.number, learner.config, learner.steps_per_epoch)
     for group in learner.optimizer.param_groups:
         group["lr"] = lr
+
+
+def _own_draws(learner: Learner) -> np.random.Generator:
+    """Of this process in this step."""
+    # A seed of zeros at the end would equal the shorter one, hence + 1.
+    return np.random.default_rng([learner.seed & 0xFFFFFFFF, learner.number, learner.team.rank + 1])
 
 
 def _forward(learner: Learner, batch: FaceBatch) -> LossTerms | None:
