@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.method.plan import METRICS, Metric, PlannedRun, Study, percent
+from benchmarks.method.plan import METRICS, Metric, PlannedRun, Study, percent, planned_runs
 from benchmarks.method.results import Results
 from benchmarks.method.statistics import Estimate, Values, gain_estimate, holm, mean_estimate
 
@@ -85,10 +85,16 @@ def contrasts(study: Study, results: Results, data: str) -> list[dict[str, Any]]
             entry |= {"pairs": 0, "verdict": NOT_RUN}
         else:
             smallest = getattr(study.smallest_effect, metric)
-            level = study.statistics.holm_level
-            entry |= item | {"p_holm": _round(p), "verdict": judge(item, p, smallest=smallest, level=level)}
+            entry |= item | {"p_holm": _round(p)}
+            entry["verdict"] = judge(item, p, smallest=smallest, level=study.statistics.holm_level)
+            entry["complete"] = item["pairs"] == planned_seeds(study, data, study.full)
         table.append(entry)
     return table
+
+
+def planned_seeds(study: Study, data: str, row: str) -> int:
+    """Number of seeds that the plan gives to a row on all labels."""
+    return sum((run.data, run.fraction, run.row) == (data, 1.0, row) for run in planned_runs(study))
 
 
 def judge(gain: Mapping[str, float], p: float, *, smallest: float, level: float) -> str:
@@ -151,11 +157,11 @@ def fraction_curves(study: Study, results: Results, data: str) -> dict[str, Any]
 def find_warnings(results: Results) -> list[str]:
     """What a reader must know before the numbers: runs that are missing, or not made alike."""
     warnings = list(_unlike(results))
-    code = {(item["code"]["git"][:10], item["code"]["dirty"]) for item in results.done.values()}
+    code = {item["code"]["digest"]: _named(item["code"]) for item in results.done.values()}
     if len(code) > 1:
-        warnings.append(f"runs of {len(code)} states of the code: {', '.join(sorted(_named(*one) for one in code))}")
-    elif any(dirty for _, dirty in code):
-        warnings.append("the code had changes that are in no revision")
+        warnings.append(f"runs of {len(code)} states of the code, such as at {', '.join(sorted(set(code.values())))}")
+    elif any(item["code"]["dirty"] for item in results.done.values()):
+        warnings.append("some runs' code had changes that were in no revision; all ran the same modules")
     return warnings
 
 
@@ -168,8 +174,8 @@ def _unlike(results: Results) -> Iterator[str]:
             yield f"{row}: runs of {len(digests)} configurations ({', '.join(sorted(digests))})"
 
 
-def _named(revision: str, dirty: bool) -> str:
-    return f"{revision}{' with changes' if dirty else ''}"
+def _named(code: Mapping[str, Any]) -> str:
+    return f"{code['git'][:10]}{' with changes' if code['dirty'] else ''}"
 
 
 def _points(results: Results, runs: Iterable[PlannedRun], kind: str, metric: Metric) -> list[Values]:

@@ -81,7 +81,7 @@ def _contrasts(report: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator
             item["pairs"],
             _gain(item if item["pairs"] else None, item["metric"]),
             *(_p(item.get(name)) for name in ("p", "p_holm")),
-            item["verdict"],
+            item["verdict"] if item.get("complete", True) else f"so far: {item['verdict']}",
         )
 
 

@@ -8,19 +8,16 @@ import csv
 import logging
 import math
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from platform import python_version
 from typing import Any
-
-import numpy as np
 
 from benchmarks.method.faces import Faces, faces_of, keep_faces
 from benchmarks.method.measure import Heard, hear
+from benchmarks.method.origin import code_state, versions
 from benchmarks.method.packing import pack_classes, pack_errors
 from benchmarks.method.places import Places
 from benchmarks.method.plan import (
@@ -44,12 +41,10 @@ from model.train.checkpoint import drop_foreign, origin_of
 from model.train.loop import train
 from model.train.orphan import end_with_parent
 from model.train.spool import HISTORY_FILE
-from model.weights import git_revision
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
-_CODE = ("model", "benchmarks/method", "benchmarks/sample", "recipes", "params.yaml")
 # Columns of the history that tell what the exchange and the association did.
 _TOLD = ("residual/", "assoc/", "train/assoc_", "train/q_", "train/pseudo_")
 
@@ -111,15 +106,11 @@ def execute(key: str, places: Places) -> None:
 
 
 def _origin(config: Config, prepared: Prepared) -> dict[str, Any]:
-    import torch
-
-    command = ["git", "-C", str(ROOT), "status", "--porcelain", "--", *_CODE]
-    changes = subprocess.run(command, capture_output=True, text=True, check=False)
     return {
         "config_digest": config_digest(config),
         "digests": {name: digest[:16] for name, digest in prepared.files.items()},
-        "code": {"git": git_revision(), "dirty": bool(changes.returncode or changes.stdout.strip())},
-        "versions": {"python": python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "code": code_state(),
+        "versions": versions(),
         "labels": prepared.label_counts(),
     }
 

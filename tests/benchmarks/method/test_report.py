@@ -78,6 +78,7 @@ def test_files_are_written_and_say_how_many_seeds_there_are(report):
     assert read_json(out / "ablation.json") == json.loads(json.dumps(values))
     page = (out / "ablation.md").read_text()
     assert "| residual-association | 4 |" in page
+    assert "so far" not in page
     assert all(line.count("|") == page.splitlines()[2].count("|") for line in page.splitlines()[2:9])
     plots = {path.name for path in (out / "plots").iterdir()}
     assert plots == {"ablation-effects-gap.png", "ablation-fractions-gap.png"}
@@ -95,13 +96,16 @@ def test_an_unfinished_study_is_reported_as_far_as_it_goes(study, tmp_path):
         "verdict": NOT_RUN,
     }
     assert contrast(values, "hard sharing", "nme")["pairs"] == 1
+    assert "| so far: " in (tmp_path / "out/ablation.md").read_text()
     assert values["sets"]["gap"]["fractions"] == {}
 
 
 def test_results_that_were_not_made_alike_are_told(study, tmp_path):
     write_results(study, tmp_path / "results", made_faces(20), skill=SKILL, pattern="gap-100-hard-sharing-*")
     path = tmp_path / "results/gap-100-hard-sharing-1.json"
-    write_json(path, read_json(path) | {"config_digest": "other", "code": {"git": "1" * 40, "dirty": True}})
+    write_json(
+        path, read_json(path) | {"config_digest": "other", "code": {"git": "1" * 40, "dirty": True, "digest": "x"}}
+    )
     warnings = write_report(study, results=tmp_path / "results", out=tmp_path / "out")["warnings"]
     assert "hard-sharing: runs of 2 configurations (hard-sharing, other)" in warnings
     assert "1111111111 with changes" in warnings[1]

@@ -14,6 +14,7 @@ from benchmarks.method.faces import faces_of, read_faces
 from benchmarks.method.frozen import check_frozen, draw, freeze
 from benchmarks.method.locks import claim
 from benchmarks.method.measure import Heard, hear, mixed_batches
+from benchmarks.method.origin import code_state
 from benchmarks.method.packing import (
     pack_classes,
     pack_errors,
@@ -188,6 +189,7 @@ def test_a_run_leaves_one_small_result_and_no_folder(places):
     assert 100 * right == pytest.approx(result["test"]["final"]["accuracy"], abs=0.01)
     assert result["multiply_adds"] > 1_000_000
     assert {"final", "base", "permuted"} == set(result["test"])
+    assert result["code"]["digest"] == code_state()["digest"]
 
 
 def test_a_row_of_one_task_has_no_value_for_the_other(places):
