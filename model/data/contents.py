@@ -1,0 +1,120 @@
+"""What a file says of faces: the pictures in it by digest, its rows by record, the data that weights came from."""
+
+import json
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.data.faces import TABLE
+from model.data.manifest import data_digest, read_manifest
+from model.errors import FaceError
+from model.schema import MANIFEST, FaceRecord
+from model.storage import digest_bytes, digest_file
+
+_LARGEST_JSON = 1 << 24
+_HEAD = 265
+_META = "meta.json"
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    pa.ArrowException,
+    FaceError,
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The wanted faces of a manifest, and the records of the same persons or photos that are not wanted."""
+
+    data_digest: str
+    faces: tuple[FaceRecord, ...]
+    kin: tuple[FaceRecord, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Weights, an archive or a checkpoint of them, or a version in a registry: their data, and what they began from."""
+
+    kind: str
+    data_digest: str
+    weights_digest: str = ""
+    start_digest: str = ""
+
+
+@dataclass
+class Contents:
+    """What files tell, by a name that the caller gives each of them.
+
+    Attributes:
+        pictures: wanted digests among the pictures that a file is or packs.
+        manifests: the manifests among the files, with wanted faces or without.
+        tables: other tables of faces: `shard` or `table`, and their record ids.
+        trained: what names the data it was trained on.
+    """
+
+    wanted: frozenset[str]
+    pictures: dict[str, set[str]] = field(default_factory=dict)
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    tables: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    trained: dict[str, Trained] = field(default_factory=dict)
+
+    def look_into(self, path: Path, name: str) -> None:
+        """Add what one file tells; one of another kind tells its digest only, and so does a damaged one."""
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+        found = {digest_file(path)} & self.wanted
+        with suppress(*_DAMAGED):
+            if head[:4] == b"PAR1":
+                self._table(path, name)
+            elif head[257:262] == b"ustar":
+                found |= set(_members(path)) & self.wanted
+            elif head[:2] == b"PK":
+                with zipfile.ZipFile(path) as archive:
+                    self._description(json.loads(archive.read(_META)), name, "archive")
+            elif head[:1] == b"{" and path.stat().st_size < _LARGEST_JSON:
+                self._description(json.loads(path.read_bytes()), name, "weights")
+        if found:
+            self.pictures[name] = found
+
+    def _table(self, path: Path, name: str) -> None:
+        columns = pq.read_schema(path).names
+        if columns == MANIFEST.names:
+            self.manifests[name] = _manifest(read_manifest(path), self.wanted)
+        elif "record_id" in columns:
+            kind = "shard" if columns == TABLE.names else "table"
+            self.tables[name] = kind, pq.read_table(path, columns=["record_id"])["record_id"].to_pylist()
+
+    def _description(self, values: Mapping[str, Any], name: str, kind: str) -> None:
+        if "mean_shape" in values:
+            digests = (str(values.get(key) or "") for key in ("data_digest", "weights_digest", "start_digest"))
+            self.trained[name] = Trained(kind, *digests)
+        elif "origin" in values:
+            self.trained[name] = Trained("checkpoint", str(values["origin"]["data_digest"]))
+
+
+def _manifest(records: Iterable[FaceRecord], wanted: frozenset[str]) -> Manifest:
+    rows = list(records)
+    faces = tuple(record for record in rows if record.sha256 in wanted)
+    groups = {record.group for record in faces} - {None}
+    kin = tuple(record for record in rows if record.group in groups and record.sha256 not in wanted)
+    return Manifest(data_digest(rows), faces, kin)
+
+
+def _members(path: Path) -> Iterator[str]:
+    """SHA-256 of each picture of a pack."""
+    with tarfile.open(path, "r:") as archive:
+        for item in archive:
+            stream = archive.extractfile(item) if item.isreg() else None
+            if stream is not None:
+                yield digest_bytes(stream.read())

@@ -1,0 +1,224 @@
+"""Who holds a face: data versions, objects of DVC, manifests, shards, tables, reports, and what was trained on it.
+
+A face is named by the SHA-256 of its picture. What lies in this folder, in the cache and in remotes that are folders is
+looked into; the rest is named as not looked into.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from model.data.contents import Contents, Trained
+from model.data.versions import DataVersion, Store, is_listing, read_listing, stores_of, versions_of
+from model.schema import SPLITS, FaceRecord
+
+_TEXTS = (".csv", ".html", ".json", ".jsonl", ".md")
+_ROLES = {"train": "trained on", "val": "selected by", "test": "measured on"}
+_FETCH = "fetch it with `dvc fetch --all-commits data.dvc`, then repeat"
+
+
+class Holding(NamedTuple):
+    """One thing that holds faces: where its copies lie, and how it holds them where that is not plain."""
+
+    kind: str
+    name: str
+    faces: tuple[str, ...]
+    copies: tuple[str, ...] = ()
+    how: str = ""
+
+
+class Unseen(NamedTuple):
+    """Something that may hold the faces, and why that cannot be told here."""
+
+    name: str
+    why: str
+
+
+class Part(NamedTuple):
+    """Objects of a store that hold faces."""
+
+    store: str
+    objects: tuple[str, ...]
+    bytes: int
+
+
+@dataclass
+class Traces:
+    """All that is known of the wanted faces; `kin` are other records of the same persons or photos."""
+
+    records: dict[str, list[str]]
+    holdings: list[Holding] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    kin: list[str] = field(default_factory=list)
+
+    def unknown(self) -> list[str]:
+        """Wanted digests that nothing here holds."""
+        held = {face for holding in self.holdings for face in holding.faces}
+        return [face for face in self.records if face not in held]
+
+
+class Places:
+    """Files by the MD5 of their content: paths in the workspace, and stores."""
+
+    def __init__(self, workspace: Path, folders: Iterable[Path], stores: Iterable[Store]) -> None:
+        self.names: dict[str, list[str]] = defaultdict(list)
+        self.files: dict[str, Path] = {}
+        self.stores: dict[str, dict[str, Path]] = {}
+        for path in _files(folders):
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "md5").hexdigest()
+            self._add(digest, path, str(path.relative_to(workspace)))
+        for store in stores:
+            self.stores[store.name] = dict(store.objects())
+            for digest, path in self.stores[store.name].items():
+                self._add(digest, path, f"{store.name}:{digest}")
+
+    def _add(self, digest: str, path: Path, name: str) -> None:
+        self.names[digest].append(name)
+        self.files.setdefault(digest, path)
+
+
+def trace(
+    wanted: Iterable[str],
+    *,
+    workspace: Path,
+    folders: Iterable[Path],
+    reports: Path,
+    registered: Mapping[str, Trained] | None = None,
+) -> Traces:
+    """Look for pictures by their SHA-256.
+
+    Args:
+        folders: what may hold faces in the workspace: data, artifacts, published weights.
+        reports: text files below it are searched for the names of the records.
+        registered: versions of a registry by name.
+    """
+    traces = Traces({digest: [] for digest in wanted})
+    stores, far = stores_of(workspace)
+    traces.unseen += [Unseen(f"remote {name}", "objects of a far remote are not looked into") for name in far]
+    places = Places(workspace, folders, stores)
+    contents = Contents(frozenset(traces.records))
+    for digest, path in tqdm(places.files.items(), desc="forget", unit=" files", disable=None):
+        if not is_listing(digest):
+            contents.look_into(path, digest)
+    _take_records(traces, contents)
+    traces.holdings += _versions(contents, places, versions_of(workspace), traces.unseen)
+    traces.holdings += _files_holding(contents, places, traces.records)
+    traces.holdings += _trained(contents, places, registered or {}, traces.unseen)
+    traces.holdings += _reports(reports, workspace, traces.records)
+    traces.parts = _parts(places, traces.holdings)
+    return traces
+
+
+def _files(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        yield from (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _take_records(traces: Traces, contents: Contents) -> None:
+    for manifest in contents.manifests.values():
+        for record in manifest.faces:
+            names = traces.records[str(record.sha256)]
+            if record.record_id not in names:
+                names.append(record.record_id)
+        traces.kin += [record.record_id for record in manifest.kin if record.record_id not in traces.kin]
+
+
+def _versions(
+    contents: Contents, places: Places, versions: Iterable[DataVersion], unseen: list[Unseen]
+) -> Iterator[Holding]:
+    for version in versions:
+        name = f"{version.digest} ({', '.join(version.commits)})"
+        if version.digest not in places.files:
+            unseen.append(Unseen(f"data version {name}", f"its list of files is not here; {_FETCH}"))
+            continue
+        listing = read_listing(places.files[version.digest])
+        missing = [file for file, digest in listing.items() if digest not in places.files]
+        if missing:
+            what = f"{len(missing)} of its {len(listing)} files are not here, first {missing[0]}; {_FETCH}"
+            unseen.append(Unseen(f"data version {name}", what))
+        held = {file: contents.pictures[digest] for file, digest in listing.items() if digest in contents.pictures}
+        if held:
+            yield Holding("data version", name, _sorted(*held.values()), how=f"in {', '.join(held)}")
+
+
+def _files_holding(contents: Contents, places: Places, records: Mapping[str, list[str]]) -> Iterator[Holding]:
+    for digest, faces in contents.pictures.items():
+        yield _holding("picture", digest, places, faces)
+    for digest, manifest in contents.manifests.items():
+        faces = {str(record.sha256) for record in manifest.faces}
+        if faces:
+            splits = {record.split for record in manifest.faces}
+            yield _holding("manifest", digest, places, faces, f"in {', '.join(sorted(splits))}")
+    by_record = {name: face for face, names in records.items() for name in names}
+    for digest, (kind, names) in contents.tables.items():
+        faces = {by_record[name] for name in names if name in by_record}
+        if faces:
+            yield _holding(kind, digest, places, faces)
+
+
+def _trained(
+    contents: Contents, places: Places, registered: Mapping[str, Trained], unseen: list[Unseen]
+) -> Iterator[Holding]:
+    """What was trained on data with the faces, or began from such weights, at any distance."""
+    data = {manifest.data_digest: manifest.faces for manifest in contents.manifests.values()}
+    everything = {**contents.trained, **registered}
+    began = {item.weights_digest: item.start_digest for item in everything.values() if item.start_digest}
+    trained_on = {item.weights_digest: item.data_digest for item in everything.values() if item.weights_digest}
+    for key, item in everything.items():
+        faces, how = data.get(item.data_digest, ()), ""
+        ancestor, seen = item.start_digest, set[str]()
+        while not faces and ancestor and ancestor not in seen:
+            faces, how = data.get(trained_on.get(ancestor, ""), ()), f"began from {ancestor[:12]}, "
+            seen.add(ancestor)
+            ancestor = began.get(ancestor, "")
+        digests = {str(record.sha256) for record in faces}
+        if digests and key in registered:
+            yield Holding(item.kind, key, _sorted(digests), how=how + _roles(faces))
+        elif digests:
+            yield _holding(item.kind, key, places, digests, how + _roles(faces))
+        elif item.data_digest not in data:
+            name = key if key in registered else places.names[key][0]
+            unseen.append(Unseen(f"{item.kind} {name}", f"no manifest here describes its data {item.data_digest}"))
+
+
+def _reports(reports: Path, workspace: Path, records: Mapping[str, list[str]]) -> Iterator[Holding]:
+    tokens = {name: face for face, names in records.items() for name in [face, *names]}
+    pattern = re.compile("|".join(rf"(?<![\w/]){re.escape(token)}(?![\w#])" for token in tokens))
+    for path in _files([reports]):
+        if path.suffix in _TEXTS:
+            found = {tokens[name] for name in pattern.findall(path.read_text(errors="replace"))}
+            if found:
+                yield Holding("report", str(path.relative_to(workspace)), _sorted(found))
+
+
+def _parts(places: Places, holdings: Iterable[Holding]) -> list[Part]:
+    """The objects of each store behind the holdings, which `dvc gc` has to remove."""
+    held = {name for holding in holdings for name in (holding.name, *holding.copies)}
+    parts = []
+    for store, objects in places.stores.items():
+        mine = tuple(sorted(digest for digest in objects if f"{store}:{digest}" in held))
+        if mine:
+            parts.append(Part(store, mine, sum(objects[digest].stat().st_size for digest in mine)))
+    return parts
+
+
+def _holding(kind: str, digest: str, places: Places, faces: Iterable[str], how: str = "") -> Holding:
+    first, *copies = places.names[digest]
+    return Holding(kind, first, _sorted(faces), tuple(copies), how)
+
+
+def _roles(records: Iterable[FaceRecord]) -> str:
+    splits = {record.split for record in records}
+    return ", ".join(_ROLES[split] for split in SPLITS if split in splits)
+
+
+def _sorted(*faces: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({face for some in faces for face in some}))

@@ -1,0 +1,92 @@
+"""Data versions of this clone: which commits name them, and which of their files lie here."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.data.ingest import read_pointer
+from model.errors import ConfigError
+
+WORKSPACE = "workspace"
+POINTER = "data.dvc"
+
+_LISTING = ".dir"
+
+
+@dataclass(frozen=True)
+class DataVersion:
+    """A version by its DVC digest, and the commits whose data.dvc names it, newest first."""
+
+    digest: str
+    commits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of DVC objects: the cache, or a remote that is a folder."""
+
+    name: str
+    root: Path
+
+    def objects(self) -> Mapping[str, Path]:
+        """Files by digest; the listing of a folder ends in `.dir`."""
+        found = sorted((self.root / "files" / "md5").glob("[0-9a-f][0-9a-f]/*"))
+        return {path.parent.name + path.name: path for path in found if path.is_file()}
+
+
+def versions_of(workspace: Path) -> list[DataVersion]:
+    """Every version that data.dvc named in some commit of any branch, and the one it names now."""
+    commits: dict[str, list[str]] = {}
+    pointer = workspace / POINTER
+    if pointer.is_file():
+        _note(commits, pointer.read_text(), WORKSPACE)
+    for commit in (_git(workspace, "log", "--all", "--format=%h", "--", POINTER) or "").split():
+        _note(commits, _git(workspace, "show", f"{commit}:./{POINTER}") or "", commit)
+    return [DataVersion(digest, tuple(names)) for digest, names in commits.items()]
+
+
+def stores_of(workspace: Path) -> tuple[list[Store], list[str]]:
+    """The folders of objects that can be looked into, and the names of remotes that cannot."""
+    if not (workspace / ".dvc").is_dir():
+        return [], []
+    from dvc.config import Config
+
+    config = Config(str(workspace / ".dvc"))
+    stores, far = [Store("cache", Path(config["cache"].get("dir") or workspace / ".dvc" / "cache"))], []
+    for name, remote in config["remote"].items():
+        if "://" in remote["url"]:
+            far.append(name)
+        else:
+            stores.append(Store(name, workspace / remote["url"]))
+    return stores, far
+
+
+def read_listing(path: Path) -> dict[str, str]:
+    """Digests of a folder's files by their names; empty for what is no listing."""
+    try:
+        return {str(item["relpath"]): str(item["md5"]) for item in json.loads(path.read_text())}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def is_listing(digest: str) -> bool:
+    """Whether the object is the list of a folder's files."""
+    return digest.endswith(_LISTING)
+
+
+def _note(commits: dict[str, list[str]], text: str, commit: str) -> None:
+    try:
+        commits.setdefault(read_pointer(text, origin=commit), []).append(commit)
+    except ConfigError:
+        # A commit without the file, or one in which it pointed to no folder.
+        return
+
+
+def _git(workspace: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(workspace), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,52 @@
+"""Which data the versions of the registry were trained on."""
+
+import tempfile
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion as StoredVersion
+from mlflow.exceptions import MlflowException
+
+from model.data.contents import Trained
+from model.errors import CheckpointError
+from model.registry.client import Store, open_store, tracking_uri
+from model.registry.versions import DATA_TAG, META_TAG, WEIGHTS_TAG
+from model.storage import digest_file
+from model.weights import META_FILE, load_meta
+
+
+def trained_versions() -> dict[str, Trained]:
+    """Every version that `rmtl register` made, of any model, by its address; nothing where there is no registry yet.
+
+    Raises:
+        ServiceError: MLflow is out of reach.
+    """
+    uri = tracking_uri()
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return {}
+    found = {}
+    with open_store() as store:
+        token = None
+        while True:
+            page = store.client.search_model_versions(max_results=1000, page_token=token)
+            for version in page:
+                if DATA_TAG in version.tags:
+                    found[f"models:/{version.name}/{version.version}"] = _trained(store, version)
+            token = page.token
+            if not token:
+                return found
+
+
+def _trained(store: Store, version: StoredVersion) -> Trained:
+    tags = version.tags
+    return Trained("model version", tags[DATA_TAG], tags.get(WEIGHTS_TAG, ""), _start(store, version))
+
+
+def _start(store: Store, version: StoredVersion) -> str:
+    """The weights that its training began from, empty where it began anew or its description is not the tagged one."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            path = store.download(str(version.source), META_FILE, Path(scratch))
+            altered = digest_file(path) != version.tags.get(META_TAG)
+            return "" if altered else load_meta(path.parent).start_digest
+        except (OSError, MlflowException, CheckpointError):
+            return ""

@@ -1,0 +1,36 @@
+"""Which data the versions of the registry were trained on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.config import RegisterConfig
+from model.registry.registry import register_version
+from model.registry.trained_on import trained_versions
+from model.weights import load_meta, load_weights, save_weights
+
+
+def test_versions_tell_their_data_and_the_weights_they_began_from(
+    workspace: Path, cases: Any, gate: RegisterConfig
+) -> None:
+    first = cases.write("first")
+    register_version(gate, **first)
+    second = cases.write("second")
+    state, meta = load_weights(second["weights"])
+    began = load_meta(first["weights"]).weights_digest
+    save_weights(second["weights"], state, meta.model_copy(update={"start_digest": began}))
+    register_version(gate, **second)
+    found = trained_versions()
+    assert {name: item.data_digest for name, item in found.items()} == {
+        f"models:/{gate.name}/1": "d" * 16,
+        f"models:/{gate.name}/2": "d" * 16,
+    }
+    assert [item.start_digest for _, item in sorted(found.items())] == ["", began]
+
+
+def test_no_registry_is_made_by_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert trained_versions() == {}
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,180 @@
+"""`rmtl data forget`: who holds a face, and what changes."""
+
+import json
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+
+from model.cli.recipe import write_values
+from model.config import load_config
+from model.data.forget import trace
+from model.data.manifest import data_digest, read_manifest
+from model.storage import digest_file, write_json
+from tests.command import Command, contents
+from tests.data.layouts import make_generic
+
+FACE = "data/made/train/003.webp"
+STRANGER = "f" * 64
+
+
+@pytest.fixture(scope="module")
+def template(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project under Git and DVC with two data versions; the second has one face less."""
+    project = tmp_path_factory.mktemp("forget") / "project"
+    source = make_generic(project / "data")
+    (project / "params.yaml").write_text((root / "params.yaml").read_text())
+    write_values(project / "params.yaml", {"index.sources": [source.model_dump(mode="json")]})
+    run(project, "git", "init", "--quiet")
+    repository = Repo.init(str(project))
+    (project / ".dvc/config").write_text("[core]\n    remote = near\n['remote \"near\"']\n    url = ../near\n")
+    repository.add(str(project / "data"))
+    shutil.copytree(project / ".dvc/cache/files", project / "near/files")
+    commit(project, "first")
+    (project / "data/made/test/013.webp").unlink()
+    labels = project / "data/made/labels.jsonl"
+    labels.write_text("".join(line for line in labels.open() if "test/013.webp" not in line))
+    repository.add(str(project / "data"))
+    commit(project, "second")
+    repository.close()
+    return project
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return shutil.copytree(template, tmp_path / "project")
+
+
+def run(project: Path, *command: str) -> str:
+    return subprocess.run(command, cwd=project, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit(project: Path, text: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    run(project, "git", *identity, "add", "data.dvc", "params.yaml", ".dvc/config")
+    run(project, "git", *identity, "commit", "--quiet", "--message", text)
+
+
+def describe(folder: Path, data: str, weights: str, start: str = "") -> None:
+    """A meta.json, as far as it tells where weights come from."""
+    digests = {"data_digest": data, "weights_digest": weights, "start_digest": start}
+    write_json(folder / "meta.json", {"mean_shape": [], **digests})
+
+
+def forget(rmtl: Command, project: Path, *digests: str) -> dict[str, Any]:
+    result = rmtl("data", "forget", *digests, "--json", cwd=project)
+    assert result.returncode == 0, result.stderr
+    told: dict[str, Any] = json.loads(result.stdout)
+    return told
+
+
+def held(told: dict[str, Any]) -> dict[str, set[str]]:
+    """Names by kind."""
+    kinds: dict[str, set[str]] = {}
+    for item in told["held_by"]:
+        kinds.setdefault(item["kind"], set()).update([item["name"], *item["copies"]])
+    return kinds
+
+
+def test_everything_that_holds_a_face_is_named_and_the_next_index_leaves_it_out(rmtl: Command, project: Path) -> None:
+    digest, object_ = digest_file(project / FACE), run(project, "md5sum", FACE).split()[0]
+    assert rmtl("index", cwd=project).returncode == 0
+    (project / "artifacts/manifest.valid.parquet").hardlink_to(project / "artifacts/manifest.parquet")
+    assert rmtl("shard", cwd=project).returncode == 0
+    data = data_digest(read_manifest(project / "artifacts/manifest.valid.parquet"))
+    describe(project / "artifacts/train", data, "a" * 64)
+    (project / "reports").mkdir()
+    (project / "reports/drawn.html").write_text("<img alt='made/train/003.webp'>")
+    told = forget(rmtl, project, digest)
+    assert told["faces"] == {digest: ["made/train/003.webp"]}
+    assert told["same_person_or_photo"] == ["made/train/002.webp"]
+    assert told["not_looked_into"] == []
+    kinds = held(told)
+    assert kinds["picture"] == {FACE, f"cache:{object_}", f"near:{object_}", "artifacts/shards/train-000000.tar"}
+    first, second = run(project, "git", "log", "--format=%h", "--reverse").split()
+    versions = {name.partition(" ")[2] for name in kinds["data version"]}
+    assert versions == {f"(workspace, {second})", f"({first})"}
+    assert kinds["manifest"] == {"artifacts/manifest.parquet", "artifacts/manifest.valid.parquet"}
+    assert kinds["shard"] == {"artifacts/shards/train.parquet"}
+    assert kinds["weights"] == {"artifacts/train/meta.json"}
+    assert kinds["report"] == {"reports/drawn.html"}
+    plan = " ".join(told["plan"])
+    assert f"out of {FACE}; then dvc add data" in plan
+    assert "dvc gc --workspace  #" in plan
+    assert "dvc gc --workspace --cloud --remote near  #" in plan
+    assert load_config(project / "params.yaml").index.exclude == (digest,)
+    assert rmtl("index", cwd=project).returncode == 0
+    names = [record.record_id for record in read_manifest(project / "artifacts/manifest.parquet")]
+    assert len(names) == 40
+    assert "made/train/003.webp" not in names
+    assert forget(rmtl, project, digest)["excluded"] == []
+
+
+def test_a_face_of_a_former_version_is_known_by_its_object(rmtl: Command, project: Path) -> None:
+    """And what is not here is said to be unseen, not sound."""
+    lost = project / "near/files/md5" / digest_path(project, "made/test/012.webp")
+    digest = former_face(project)
+    told = forget(rmtl, project, digest)
+    assert told["faces"] == {digest: []}
+    assert [item["how"] for item in told["held_by"] if item["kind"] == "data version"] == ["in made/test/013.webp"]
+    for folder in (project / "near", project / ".dvc/cache"):
+        (folder / lost.relative_to(project / "near")).unlink()
+    (project / "data/made/test/012.webp").unlink()
+    (unseen,) = [item for item in forget(rmtl, project, digest)["not_looked_into"] if "workspace" not in item["name"]]
+    assert "1 of its 43 files are not here, first made/test/012.webp" in unseen["why"]
+
+
+def test_a_digest_that_nothing_knows_ends_with_exit_code_3_and_changes_nothing(rmtl: Command, project: Path) -> None:
+    before = contents(project)
+    result = rmtl("data", "forget", digest_file(project / FACE), STRANGER, cwd=project)
+    assert result.returncode == 3
+    assert f"error: {STRANGER}: no picture, pack, manifest or data version here holds it" in result.stderr
+    assert rmtl("data", "forget", "0123", cwd=project).returncode == 2
+    after = contents(project)
+    assert {name for name in before | after if before.get(name) != after.get(name)} <= {".dvc/tmp/lock"}
+
+
+def test_weights_that_began_from_such_weights_hold_the_face_too(tmp_path: Path, rmtl: Command, root: Path) -> None:
+    """Of weights whose data nobody describes here nothing is claimed."""
+    source = make_generic(tmp_path / "data")
+    with tarfile.open(tmp_path / "data/pack.tar", "w") as pack:
+        pack.add(tmp_path / FACE, "000.webp")
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    write_values(tmp_path / "params.yaml", {"index.sources": [source.model_dump(mode="json")]})
+    assert rmtl("index", cwd=tmp_path).returncode == 0
+    data = data_digest(read_manifest(tmp_path / "artifacts/manifest.parquet"))
+    describe(tmp_path / "artifacts/first", data, "a" * 64)
+    describe(tmp_path / "artifacts/second", "c" * 16, "b" * 64, start="a" * 64)
+    describe(tmp_path / "weights", "d" * 16, "e" * 64)
+    traces = trace(
+        [digest_file(tmp_path / FACE)],
+        workspace=tmp_path,
+        folders=[tmp_path / name for name in ("data", "artifacts", "weights")],
+        reports=tmp_path / "reports",
+    )
+    weights = {item.name: item.how for item in traces.holdings if item.kind == "weights"}
+    assert weights == {
+        "artifacts/first/meta.json": "trained on",
+        "artifacts/second/meta.json": f"began from {'a' * 12}, trained on",
+    }
+    assert {item.name for item in traces.holdings if item.kind == "picture"} == {FACE, "data/pack.tar"}
+    assert [item.name for item in traces.unseen] == ["weights weights/meta.json"]
+
+
+def former_face(project: Path) -> str:
+    """The face that only the first version has."""
+    return digest_file(project / ".dvc/cache/files/md5" / digest_path(project, "made/test/013.webp"))
+
+
+def digest_path(project: Path, name: str) -> Path:
+    """Place of a file of the first version among the objects."""
+    for listing in (project / ".dvc/cache/files/md5").glob("*/*.dir"):
+        files = {item["relpath"]: item["md5"] for item in json.loads(listing.read_text())}
+        if name in files and len(files) == 43:
+            return Path(files[name][:2]) / files[name][2:]
+    raise AssertionError(f"{name} is in no version of 43 files")
