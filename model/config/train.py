@@ -11,7 +11,8 @@ class ResidualConfig(Section):
     """Which directions and levels of the exchange are on.
 
     `kind`: `cross` exchanges between the tasks; `self` feeds the same blocks with the task's own stream (a control
-    for capacity); `cross_stitch` learns a linear mix of the two maps instead; `none` is hard sharing.
+    for capacity); `cross_stitch` learns a linear mix of the two maps instead; `none` is hard sharing. The branches work
+    with `channels` at the level of features, with `hidden` values at that of predictions.
     """
 
     kind: Literal["none", "cross", "self", "cross_stitch"]
@@ -19,6 +20,7 @@ class ResidualConfig(Section):
     features_to_expression: bool
     predictions_to_landmarks: bool
     predictions_to_expression: bool
+    channels: Count
     hidden: Count
 
 

@@ -87,8 +87,9 @@ def _within_source(rows: Rows, expression: Rows, share: float, evenness: float) 
 
 
 def _shares(sizes: Rows, evenness: float) -> NDArray[np.float64]:
-    weights: NDArray[np.float64] = sizes.astype(np.float64) ** (1 - evenness)
-    return weights / weights.sum()
+    weights = np.power(sizes.astype(np.float64), 1 - evenness)
+    shares: NDArray[np.float64] = weights / weights.sum()
+    return shares
 
 
 def _apportion(shares: Sequence[float], total: int, generator: np.random.Generator) -> Rows:

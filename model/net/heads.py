@@ -42,12 +42,14 @@ def soft_argmax(heat_BKHW: Tensor) -> tuple[Tensor, Tensor]:
         Points (B, K, 2) and spread (B, K), in crop units.
     """
     with torch.autocast(heat_BKHW.device.type, enabled=False):
-        heat = heat_BKHW.float()
-        height, width = heat.shape[-2:]
-        mass = heat.flatten(2).softmax(dim=-1).view_as(heat)
-        along = ((mass.sum(dim=-2), width), (mass.sum(dim=-1), height))  # x, then y
-        centre, variance = zip(*(_moments(mass_BKN, cells) for mass_BKN, cells in along), strict=True)
-        return torch.stack(centre, dim=-1), (torch.stack(variance, dim=-1).mean(dim=-1) + 1e-12).sqrt()
+        mass = heat_BKHW.float().flatten(2).softmax(dim=-1)
+        # From the middle of the crop, so that the difference of squares below keeps its digits.
+        place_y, place_x = (heat_centres(cells, heat_BKHW.device) - 0.5 for cells in heat_BKHW.shape[-2:])
+        y, x = (place.flatten() for place in torch.meshgrid(place_y, place_x, indexing="ij"))
+        moments = mass @ torch.stack([x, y, x.square() + y.square()], dim=-1)
+        centre = moments[..., :2]
+        variance = (moments[..., 2] - centre.square().sum(dim=-1)).clamp(min=0) / 2
+        return centre + 0.5, (variance + 1e-12).sqrt()
 
 
 def confidence(spread_BK: Tensor) -> Tensor:
@@ -95,12 +97,6 @@ class ExpressionHead(nn.Module):
         pooled = F.relu(self.widen(map_BCHW)).mean(dim=(2, 3))
         logits: Tensor = self.classify(self.dropout(pooled))
         return logits.float()
-
-
-def _moments(mass_BKN: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    place = heat_centres(cells, mass_BKN.device)
-    centre = mass_BKN @ place
-    return centre, (mass_BKN * (place - centre[..., None]).square()).sum(dim=-1)
 
 
 def _gaussian_logits(mean_shape_K2: Tensor, cells: int) -> Tensor:

@@ -55,8 +55,8 @@ class Exchange(nn.Module):
         # Where `self` samples the expression map: places that no landmark estimate moves.
         self.register_buffer("places_K2", mean_shape_K2.float().clone(), persistent=False)
         hidden = config.hidden
-        self.g = FeatureBranch(channels, hidden) if config.features_to_landmarks else None
-        self.h = FeatureBranch(channels, hidden) if config.features_to_expression else None
+        self.g = FeatureBranch(channels, config.channels) if config.features_to_landmarks else None
+        self.h = FeatureBranch(channels, config.channels) if config.features_to_expression else None
         self.r_l: PredictionBranch | None = None
         self.r_e: PredictionBranch | None = None
         if config.features_to_landmarks or config.predictions_to_landmarks:

@@ -61,16 +61,19 @@ def heatmap_term(heat_BKHW: Tensor, truth_BK2: Tensor, mask_BK: Tensor, sigma: f
     The Gaussian has `sigma` cells and is normalised over the cells of the map; zero when the two agree. A map reaches
     somewhat beyond the crop (`heat_centres`); points further outside are left out, as no map can point at them.
     """
-    height, width = heat_BKHW.shape[-2:]
-    place_y, place_x = (heat_centres(cells).to(truth_BK2.device) for cells in (height, width))
-    log_y = _log_gaussian(truth_BK2[..., 1], place_y, sigma)
-    log_x = _log_gaussian(truth_BK2[..., 0], place_x, sigma)
-    log_truth = (log_y[..., :, None] + log_x[..., None, :]).flatten(2)  # (B, K, H*W)
-    log_map = heat_BKHW.float().flatten(2).log_softmax(dim=-1)
-    divergence = (log_truth.exp() * (log_truth - log_map)).sum(dim=-1)  # (B, K)
+    # A face without points costs nothing; and the Gaussian is a product, so that no sum runs over all its cells.
+    known_B = mask_BK.any(dim=-1)
+    heat, truth, mask = heat_BKHW[known_B].float(), truth_BK2[known_B], mask_BK[known_B]
+    place_y, place_x = (heat_centres(cells, truth.device) for cells in heat.shape[-2:])
+    log_y = _log_gaussian(truth[..., 1], place_y, sigma)
+    log_x = _log_gaussian(truth[..., 0], place_x, sigma)
+    share_y, share_x = log_y.exp(), log_x.exp()
+    information = (share_y * log_y).sum(dim=-1) + (share_x * log_x).sum(dim=-1)
+    expected = (torch.einsum("bkyx,bky->bkx", heat, share_y) * share_x).sum(dim=-1)
+    divergence = information - expected + heat.flatten(2).logsumexp(dim=-1)  # (B, K)
     first, last = torch.stack([place_x[0], place_y[0]]), torch.stack([place_x[-1], place_y[-1]])
-    within = ((truth_BK2 >= first) & (truth_BK2 <= last)).all(dim=-1)
-    return masked(divergence, mask_BK & within)
+    within = ((truth >= first) & (truth <= last)).all(dim=-1)
+    return masked(divergence, mask & within)
 
 
 def class_term(logits_BE: Tensor, target_BE: Tensor, mask_B: Tensor) -> Term:
