@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from model.config.base import Section
 from model.config.data import IndexConfig, ShardConfig, Source, ValidateConfig
-from model.config.delivery import DeployConfig, EvaluateConfig, GateConfig, PackageConfig, RegisterConfig, SearchConfig
+from model.config.delivery import DeployConfig, EvaluateConfig, GateConfig, PackageConfig, RegisterConfig
+from model.config.search import SearchConfig
 from model.config.train import (
     AssociationConfig,
     AugmentConfig,

@@ -1,4 +1,4 @@
-"""Sections `evaluate`, `register`, `package`, `deploy` and `search`."""
+"""Sections `evaluate`, `register`, `package` and `deploy`."""
 
 from typing import Annotated, Literal
 
@@ -87,24 +87,3 @@ class DeployConfig(Section):
     retry_after_s: Count
     golden: Count
     startup_s: Count
-
-
-class SearchRange(Section):
-    """A log-uniform range of one dotted name of params.yaml."""
-
-    name: str
-    low: Positive
-    high: Positive
-
-
-class SearchConfig(Section):
-    """Cheap trials: `overrides` are dotted names laid over params.yaml for each trial."""
-
-    study: str
-    trials: Count
-    space: Annotated[tuple[SearchRange, ...], Field(min_length=1)]
-    overrides: dict[str, int | float | bool | str]
-
-    def named(self, digest: str) -> "SearchConfig":
-        """The same search as a study of its own."""
-        return self.model_copy(update={"study": f"{self.study}-{digest}"})
