@@ -62,11 +62,12 @@ class Exchange(nn.Module):
         if config.features_to_landmarks or config.predictions_to_landmarks:
             known = SHAPE_CODE if self.own else SHAPE_CODE + len(EXPRESSIONS)
             facts = known if config.predictions_to_landmarks else 0
-            self.r_l = PredictionBranch(channels, hidden, facts=facts, outputs=2 * LANDMARKS, scale=_POINT_SCALE)
+            outputs = 2 * LANDMARKS
+            self.r_l = PredictionBranch(channels, hidden, facts=facts, outputs=outputs, scale=_POINT_SCALE)
         if config.features_to_expression or config.predictions_to_expression:
             known = len(EXPRESSIONS) if self.own else SHAPE_CODE
             facts = known if config.predictions_to_expression else 0
-            self.r_e = PredictionBranch(channels, hidden, facts=facts, outputs=len(EXPRESSIONS), samples=facts > 0)
+            self.r_e = PredictionBranch(channels, hidden, facts=facts, outputs=len(EXPRESSIONS))
 
     def forward(self, base: Base, donor: Base | None = None) -> Residuals:
         """All residuals of a batch; base answers used as inputs carry no gradient back.
@@ -94,7 +95,7 @@ class Exchange(nn.Module):
         facts = self._code(base)
         if not self.own:
             facts = torch.cat([facts, _shares(donor)], dim=1)
-        added: Tensor = self.r_l(map_l, facts, None)
+        added: Tensor = self.r_l(map_l, facts, (map_l, base.landmarks_BK2.detach()))
         return added.view(-1, LANDMARKS, 2)
 
     def _to_expression(self, base: Base, h: Tensor | None, donor: Base) -> Tensor | None:
@@ -126,26 +127,24 @@ class FeatureBranch(nn.Module):
 
 
 class PredictionBranch(nn.Module):
-    """`r_l` and `r_e`: from a pooled map, facts known about the face, and a map sampled at the points."""
+    """`r_l` and `r_e`: from a pooled map, facts known about the face, and a map sampled at the points.
 
-    def __init__(
-        self, channels: int, hidden: int, *, facts: int, outputs: int, samples: bool = False, scale: float = 1.0
-    ) -> None:
+    Without `facts` the level of predictions is off: the branch reads the pooled map alone.
+    """
+
+    def __init__(self, channels: int, hidden: int, *, facts: int, outputs: int, scale: float = 1.0) -> None:
         super().__init__()
         self.scale = scale
-        self.facts = facts
-        self.reduce = nn.Linear(channels, _SAMPLED_CHANNELS) if samples else None
-        inputs = channels * _POOL**2 + facts + (LANDMARKS * _SAMPLED_CHANNELS if samples else 0)
+        self.reduce = nn.Linear(channels, _SAMPLED_CHANNELS) if facts else None
+        inputs = channels * _POOL**2 + (facts + LANDMARKS * _SAMPLED_CHANNELS if facts else 0)
         self.inner = nn.Sequential(nn.Linear(inputs, hidden), nn.LayerNorm(hidden), nn.GELU())
         self.last = start_at_zero(nn.Linear(hidden, outputs))
 
-    def forward(self, map_BCHW: Tensor, facts_BF: Tensor, sampled: tuple[Tensor, Tensor] | None) -> Tensor:
+    def forward(self, map_BCHW: Tensor, facts_BF: Tensor, sampled: tuple[Tensor, Tensor]) -> Tensor:
         """(B, C, H, W), facts and (map, places in crop units) to sample it at -> (B, outputs) in fp32."""
         inputs = [F.adaptive_avg_pool2d(map_BCHW, _POOL).flatten(1).float()]
-        if self.facts:
-            inputs.append(facts_BF)
-        if self.reduce is not None and sampled is not None:
-            inputs.append(self.reduce(sample_at(*sampled)).flatten(1).float())
+        if self.reduce is not None:
+            inputs += [facts_BF, self.reduce(sample_at(*sampled)).flatten(1).float()]
         added: Tensor = self.last(self.scale * self.inner(torch.cat(inputs, dim=1)))
         return added.float()
 
