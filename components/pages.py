@@ -9,10 +9,11 @@ import pandas as pd
 
 from components.journal import Entry, last_tries
 from model.schema import EXPRESSIONS, INTENDED_USE, ModelVersion, ValidationReport
+from model.search import MACRO_F1, NME
 from model.storage import read_json
 
 if TYPE_CHECKING:
-    from model.search.study import SearchResult
+    from model.search.pick import SearchResult
 
 Row = Mapping[str, Any]
 
@@ -56,7 +57,8 @@ def registration_page(version: ModelVersion) -> str:
 def search_page(result: "SearchResult") -> str:
     """The front of the study, and the trial that was picked."""
     rows = [
-        {"trial": item["trial"], "NME %": item["values"][0], "macro-F1 %": item["values"][1], **item["params"]}
+        {"trial": item["trial"], "NME %": item["values"].get(NME), "macro-F1 %": item["values"].get(MACRO_F1)}
+        | item["params"]
         for item in result.front
     ]
     return _page(f"{result.finished} trials, trial {result.trial} chosen", "Held-out faces.", _table(rows))

@@ -16,20 +16,21 @@ def search_worker(
     shards: dsl.Input[dsl.Dataset],
     trials: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Run trials until the study of `RMTL_SEARCH_STORAGE` has enough; `worker` makes the draws differ."""
+    """Run trials until the study of `RMTL_SEARCH_STORAGE` has enough; `worker` makes this a task of its own."""
     from pathlib import Path
 
     from components.step import step
     from model.config import SearchConfig, parse_run, parse_section
     from model.schema import to_json
-    from model.search.study import common_storage, search, study_digest
+    from model.search.storage import common_storage
+    from model.search.study import search, study_digest
     from model.storage import write_json
 
     with step("search", inputs=[shards], outputs=[trials]):
         common_storage()
         config, run = parse_section(SearchConfig, section, name="search"), parse_run(train, seed=seed)
         config, out = config.named(study_digest(run, config, shards.metadata["data_digest"])), Path(trials.path)
-        result = search(run, config, shards=Path(shards.path), folder=out, trials=config.trials, worker=worker)
+        result = search(run, config, shards=Path(shards.path), folder=out)
         write_json(out / "search.json", to_json(result))
         trials.metadata["study"] = config.study
 
@@ -49,14 +50,16 @@ def choose(
     from components.step import step
     from model.config import SearchConfig, parse_section
     from model.schema import to_json
-    from model.search.study import common_storage, open_study, summarise
+    from model.search.pick import summarise
+    from model.search.storage import common_storage
+    from model.search.study import load_study
     from model.storage import write_json
 
     with step("choose", inputs=trials, outputs=[report, summary]):
         common_storage()
         study = trials[0].metadata["study"]
         config = parse_section(SearchConfig, section, name="search").model_copy(update={"study": study})
-        result = summarise(open_study(config, Path(trials[0].path), seed=seed))
+        result = summarise(load_study(config, Path(trials[0].path)), config)
         write_json(Path(report.path), to_json(result))
         Path(summary.path).write_text(search_page(result))
     return result.overrides

@@ -14,7 +14,7 @@ def plot(
     what: Annotated[str, typer.Argument(help="search or evaluation")],
     params: Params = PARAMS_FILE,
 ) -> None:
-    """Draw the Pareto front and importances of the search, or list the plots that the evaluation drew.
+    """Draw front, history and importances of the search (reports/search.html), or list the plots of the evaluation.
 
     Example: rmtl plot search
     """
@@ -30,12 +30,11 @@ def plot(
 
 
 def _search(params: Path) -> list[Path]:
-    from model.search.plots import draw_study
-    from model.search.study import open_study
+    from model.search.report import write_report
+    from model.search.study import load_study
 
-    config = read_config(params, None)
-    study = open_study(config.search, workspace.SEARCH, seed=config.seed)
-    return draw_study(study, workspace.REPORTS / "search")
+    config = read_config(params, None).search
+    return write_report(load_study(config, workspace.SEARCH), config, workspace.REPORTS)
 
 
 def _evaluation() -> list[Path]:

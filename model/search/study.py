@@ -1,180 +1,217 @@
 """An Optuna study over the loss weights: held-out NME down, held-out macro-F1 up, never the weighted loss."""
 
 import json
-import math
-import os
+import logging
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import warnings
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import optuna
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.study import MaxTrialsCallback
-from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.trial import Trial, TrialState
 
-from model.config import SearchConfig, TrainRun, overlay
-from model.errors import ConfigError, FaceError, ServiceError
-from model.search import STORAGE
+from model.config import SearchConfig, TrainRun
+from model.data.faces import read_index
+from model.errors import ConfigError, FaceError
+from model.search.pick import SearchResult, summarise
+from model.search.places import Places
+from model.search.sampling import DrawSampler
+from model.search.storage import AWAY, StudyStorage, kind_of, open_storage, reached
+from model.search.training import Job, directions_of, train_trial
+from model.search.trials import ERROR, LEFT, PLACE, all_trials, done, given_up, mend, origin
 from model.storage import digest_bytes
-from model.train.distributed import TrainingError
-from model.train.loop import train
+from model.train.failure import LostPeerError, TrainingError
 
-NME = "val/nme_interocular"
-MACRO_F1 = "val/macro_f1"
-HEARTBEAT_S = 10
-GRACE_S = 60
-OPENINGS = 4
+PATIENCE = 5
+"""Graces that a worker waits for a database that is away."""
 
+POLL_S = 0.5
+LONGEST_PAUSE_S = 10.0
 
-@dataclass(frozen=True)
-class SearchResult:
-    """The trial picked from the Pareto front, as dotted names and values for params.yaml."""
+DIGEST = "digest"
 
-    study: str
-    finished: int
-    trial: int
-    values: dict[str, float]
-    overrides: dict[str, Any]
-    front: list[dict[str, Any]]
+logger = logging.getLogger(__name__)
 
 
-def search(
-    run: TrainRun, config: SearchConfig, *, shards: Path, folder: Path, trials: int, worker: int = 0
-) -> SearchResult:
-    """Run trials until `trials` of the study are complete; a study of the same name is resumed.
+class _Interrupted(BaseException):
+    """Its cause ended a trial through no fault of its values.
 
-    Several processes may call this on the same storage at once. A killed worker's trial is failed and retried after
-    its heartbeat's grace. A trial whose losses do not stay finite counts as failed; after `trials` of those it ends.
+    No `Exception`, which Optuna would catch to fail the trial for good; it stays running until its lock is found free.
+    """
+
+
+def search(run: TrainRun, config: SearchConfig, *, shards: Path, folder: Path, processes: int = 1) -> SearchResult:
+    """Run trials until `search.trials` of the study are finished; a study of the same name is resumed.
+
+    Several processes, here and elsewhere, may call this on the same study at once. A trial whose process dies is failed
+    and taken up again: at once by a worker that sees its lock, else after `RMTL_SEARCH_GRACE_S`. A trial whose losses
+    do not stay finite counts as failed; the search gives up after `search.trials` of those. A database that is away is
+    waited for, and what was trained meanwhile is told when it is back.
 
     Args:
-        worker: number of this process, so that several do not draw the same first trials.
+        processes: how many train one trial together.
 
     Raises:
-        ConfigError: the space or the overrides name keys that training does not have, or a driver is missing.
+        ConfigError: a wrong space, a study of the same name made with other settings or data, or a missing driver.
         FaceError: no trial came to its end.
         ServiceError: the study's storage cannot be used.
+        TerminatedError: SIGTERM; the same call goes on from there.
     """
-    study = open_study(config, folder, seed=run.seed + worker)
+    job = Job(run, config, shards, Places(folder, config.study), processes)
+    job.check()
+    storage = open_storage(job.places)
+    with reached(job.places):
+        study = create_study(job, storage)
+        _Worker(job, study, storage).work()
+        return summarise(study, config)
 
-    def objective(trial: Trial) -> tuple[float, float]:
-        trial_run = overlay(run, {**config.overrides, **suggest(trial, config)})
-        metrics = train(trial_run, shards=shards, out=folder / "trials" / f"{trial.number:04d}").metrics
-        return metrics[NME], metrics[MACRO_F1]
 
-    with _reached(folder):
-        optuna.storages.fail_stale_trials(study)
-        if _finished(study) < trials:
-            stops = [MaxTrialsCallback(trials, states=(state,)) for state in (TrialState.COMPLETE, TrialState.FAIL)]
-            study.optimize(objective, callbacks=stops, catch=(TrainingError,), show_progress_bar=False)
-        return summarise(study)
+def create_study(job: Job, storage: StudyStorage) -> optuna.Study:
+    """The study of a job, made on first use.
+
+    Raises:
+        ConfigError: it was made with other settings or other data.
+    """
+    study = optuna.create_study(
+        study_name=job.config.study,
+        storage=storage,
+        pruner=make_pruner(job.config, job.run_of({}).train.epochs),
+        directions=directions_of(job.config),
+        load_if_exists=True,
+    )
+    study.sampler = DrawSampler(study, job.config, seed=job.run.seed, hand_set=job.hand_set())
+    digest = study_digest(job.run, job.config, read_index(job.shards)["data_digest"])
+    found = study.user_attrs.get(DIGEST)
+    if found is None:
+        study.set_user_attr(DIGEST, digest)
+    elif found != digest:
+        raise ConfigError(
+            f"search.study: {job.config.study} was made with other settings or data ({found}, now {digest}); "
+            "give the new search another name"
+        )
+    return study
+
+
+def load_study(config: SearchConfig, folder: Path) -> optuna.Study:
+    """A study that is there, for reading and for the judge of a trial.
+
+    Raises:
+        ConfigError: there is none of this name.
+        ServiceError: the storage cannot be used.
+    """
+    places = Places(folder, config.study)
+    storage = open_storage(places)
+    with reached(places):
+        try:
+            return optuna.load_study(study_name=config.study, storage=storage)
+        except KeyError as error:
+            raise ConfigError(f"search.study: no study {config.study} yet; run `rmtl search`") from error
+
+
+def make_pruner(config: SearchConfig, epochs: int) -> BasePruner:
+    """Halving keeps the better half after a quarter of the epochs, and after each doubling; Hyperband draws how early.
+
+    Its brackets go by a trial's number, which a trial that is taken up again shifts.
+    """
+    first = max(1, round(epochs / 4))
+    match config.pruner:
+        case "none":
+            return NopPruner()
+        case "halving":
+            return SuccessiveHalvingPruner(min_resource=first, reduction_factor=2)
+        case "hyperband":
+            return HyperbandPruner(min_resource=first, max_resource=epochs, reduction_factor=2)
 
 
 def study_digest(run: TrainRun, config: SearchConfig, data_digest: str) -> str:
     """Names what decides the outcome of a trial, so that other settings or data are another study."""
-    parts = [run.model_dump(mode="json"), config.model_dump(mode="json", exclude={"study", "trials"}), data_digest]
+    parts = [run.model_dump(mode="json"), config.deciding(), data_digest]
     return digest_bytes(json.dumps(parts, sort_keys=True).encode())[:12]
 
 
-def common_storage() -> None:
-    """Workers that do not see the same folder need a database that they share.
+class _Worker:
+    """One process at work on a study."""
 
-    Raises:
-        ConfigError: none is named.
-    """
-    if not os.environ.get(STORAGE):
-        raise ConfigError(f"{STORAGE} is not set: each worker would search alone; name a database that all reach")
+    def __init__(self, job: Job, study: optuna.Study, storage: StudyStorage) -> None:
+        self._job = job
+        self._study = study
+        self._storage = storage
+        self._away_since: float | None = None
 
+    def work(self) -> None:
+        """Train trials until the study has enough."""
+        while True:
+            try:
+                if self._is_over():
+                    return
+                self._away_since = None
+            except _Interrupted as interrupted:
+                cause = interrupted.__cause__
+                assert cause is not None
+                if not isinstance(cause, AWAY):
+                    raise cause from None
+                self._wait_for_database(cause)
+            except AWAY as error:
+                self._wait_for_database(error)
 
-def open_study(config: SearchConfig, folder: Path, *, seed: int) -> optuna.Study:
-    """Create or resume the study in the database of `RMTL_SEARCH_STORAGE`, else in `folder`/study.db.
+    def _is_over(self) -> bool:
+        """Do the next thing: train a trial, or wait while others train the last ones."""
+        wanted = self._job.config.trials
+        with ExitStack() as held, ExitStack() as turn:
+            turn.enter_context(self._job.places.turn())
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                optuna.storages.fail_stale_trials(self._study)
+            mend(self._study)
+            trials = all_trials(self._study)
+            if len(done(trials)) >= wanted:
+                return True
+            if len(given_up(trials)) >= wanted:
+                raise FaceError(
+                    f"study {self._study.study_name}: {len(given_up(trials))} trials failed; look at `search.space` "
+                    f"and at the first one's reason: {given_up(trials)[0].user_attrs.get(ERROR, 'its process died')}"
+                )
+            if len(done(trials)) + sum(trial.state == TrialState.RUNNING for trial in trials) < wanted:
+                self._study.optimize(lambda trial: self._train(trial, held, turn), n_trials=1, catch=(TrainingError,))
+                return False
+        time.sleep(POLL_S)
+        return False
 
-    Raises:
-        ConfigError: the database's driver is not installed.
-        ServiceError: the storage is locked, damaged or cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    url = os.environ.get(STORAGE) or f"sqlite:///{folder.resolve() / 'study.db'}"
-    with _reached(folder):
-        return optuna.create_study(
-            study_name=config.study,
-            storage=_open_storage(url),
-            sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
-            directions=["minimize", "maximize"],
-            load_if_exists=True,
-        )
-
-
-@contextmanager
-def _reached(folder: Path) -> Iterator[None]:
-    """Failures of the database; its address and its own words may hold a password and are not repeated."""
-    place = STORAGE if os.environ.get(STORAGE) else folder / "study.db"
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(f"{place}: {error}; install the extra `postgres`") from error
-    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-        kind = type(error.__cause__ or error).__name__
-        raise ServiceError(f"{place}: {kind}; is it away, held by another process, or the disk full?") from None
-
-
-def _open_storage(url: str) -> RDBStorage:
-    """The database with its tables, which several workers may be making at the same moment."""
-    for attempt in range(OPENINGS):
+    def _train(self, trial: Trial, held: ExitStack, turn: ExitStack) -> tuple[float, ...]:
+        """The objective; gives up the turn as soon as all can see where the trial runs."""
         try:
-            return RDBStorage(
-                url,
-                engine_kwargs={"connect_args": {"timeout": GRACE_S}} if url.startswith("sqlite") else None,
-                heartbeat_interval=HEARTBEAT_S,
-                grace_period=GRACE_S,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=2),
-            )
-        except SQLAlchemyError:
-            if attempt + 1 == OPENINGS:
+            values = {
+                item.name: trial.suggest_float(item.name, item.low, item.high, log=True)
+                for item in self._job.config.space
+            }
+            self._storage.record_heartbeat(trial._trial_id)
+            held.enter_context(self._job.places.hold(origin(trial)))
+            trial.set_user_attr(PLACE, self._job.places.here)
+            turn.close()
+            logger.info("trial %d: %s", trial.number, values)
+            return train_trial(trial, values, self._job)
+        except optuna.TrialPruned:
+            raise
+        except BaseException as error:
+            if isinstance(error, TrainingError) and not isinstance(error, LostPeerError):
+                trial.set_user_attr(ERROR, str(error))
                 raise
-            time.sleep(1 + attempt)
-    raise AssertionError
+            with suppress(*AWAY):
+                trial.set_user_attr(LEFT, type(error).__name__)
+            raise _Interrupted from error
 
+    def _wait_for_database(self, error: BaseException) -> None:
+        """Pause, longer each time; what was trained lies in the trial's folder and is told later.
 
-def suggest(trial: Trial, config: SearchConfig) -> dict[str, float]:
-    """One point of the space: log-uniform in each range."""
-    return {item.name: trial.suggest_float(item.name, item.low, item.high, log=True) for item in config.space}
-
-
-def pick(front: Iterable[FrozenTrial]) -> FrozenTrial:
-    """The front's trial nearest to its ideal point, both objectives scaled to the front's range; then lower NME."""
-    trials = list(front)
-    nme, f1 = ([trial.values[axis] for trial in trials] for axis in (0, 1))
-
-    def distance(trial: FrozenTrial) -> tuple[float, float]:
-        lost_nme = (trial.values[0] - min(nme)) / ((max(nme) - min(nme)) or 1.0)
-        lost_f1 = (max(f1) - trial.values[1]) / ((max(f1) - min(f1)) or 1.0)
-        return math.hypot(lost_nme, lost_f1), trial.values[0]
-
-    return min(trials, key=distance)
-
-
-def summarise(study: optuna.Study) -> SearchResult:
-    """Front and pick of a study.
-
-    Raises:
-        FaceError: it has no finished trial.
-    """
-    if not study.best_trials:
-        raise FaceError(f"study {study.study_name}: no trial came to its end; look at `search.space` and the log above")
-    best = pick(study.best_trials)
-    return SearchResult(
-        study=study.study_name,
-        finished=_finished(study),
-        trial=best.number,
-        values={NME: best.values[0], MACRO_F1: best.values[1]},
-        overrides=dict(best.params),
-        front=[{"trial": trial.number, "values": trial.values, "params": trial.params} for trial in study.best_trials],
-    )
-
-
-def _finished(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        Raises:
+            StorageInternalError: the database was away for too long.
+        """
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        away = now - self._away_since
+        if away > PATIENCE * (self._storage.grace_period or 0):
+            raise error
+        logger.warning("the study's database is away (%s); trying again", kind_of(error))
+        time.sleep(min(max(0.5, away), LONGEST_PAUSE_S))

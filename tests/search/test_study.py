@@ -1,72 +1,186 @@
-"""The study over the loss weights: its pick, and that it goes on where it stopped."""
+"""The study over the loss weights: it goes on where it stopped, with any number of workers, whatever is killed."""
 
-import subprocess
-import sys
-from pathlib import Path
+import sqlite3
+import time
+from collections import Counter
 
-import optuna
 import pytest
+from optuna.trial import TrialState
 
-from model.config import Config, dump_config, override, parse_config
-from model.errors import ServiceError
-from model.schema import TrainResult
-from model.search import study as module
-from model.search.plots import draw_study
-from model.search.study import MACRO_F1, NME, open_study, pick, search
-
-
-def finished(nme: float, f1: float) -> optuna.trial.FrozenTrial:
-    return optuna.trial.create_trial(values=[nme, f1])
+from model.errors import ConfigError, ServiceError
+from model.search import storage as storage_module
+from model.search.places import Places
+from model.search.storage import open_storage
+from model.search.study import create_study
+from model.search.trials import ERROR, PLACE, REPEATS, given_up, origin
 
 
-def test_the_pick_is_the_trial_nearest_to_the_ideal_point() -> None:
-    middle = finished(4.2, 49.0)
-    assert pick([finished(4.0, 30.0), middle, finished(6.0, 50.0)]) is middle
+def states(trials):
+    return Counter(trial.state.name for trial in trials)
 
 
-def test_a_front_of_one_trial_is_its_pick() -> None:
-    only = finished(4.0, 30.0)
-    assert pick([only]) is only
+@pytest.fixture
+def uninterrupted(make_study, by_formula):
+    """Points of a study of eight trials by one worker that nothing happened to."""
+    study = make_study("straight")
+    study.run(8)
+    return study.points()
 
 
-def test_a_study_goes_on_where_it_stopped(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training is replaced by a formula of the weight that was tried: the study and its storage are real."""
-    seen: list[float] = []
-
-    def train(run, *, shards: Path, out: Path) -> TrainResult:
-        weight = run.train.loss.expression_weight
-        seen.append(weight)
-        return TrainResult("", "", "", 0, {NME: 4 + weight / 1000, MACRO_F1: 40 - 1 / weight})
-
-    monkeypatch.setattr(module, "train", train)
-    small = parse_config(override(dump_config(config), {"search.study": "resumed"}), origin="test")
-    assert search(small.run, small.search, shards=tmp_path, folder=tmp_path, trials=2).finished == 2
-    result = search(small.run, small.search, shards=tmp_path, folder=tmp_path, trials=5)
-    assert result.finished == len(seen) == 5
-    assert set(result.overrides) == {item.name for item in config.search.space}
-    study = open_study(small.search, tmp_path, seed=config.seed)
-    assert all(path.stat().st_size > 0 for path in draw_study(study, tmp_path / "plots"))
+def test_the_first_trial_is_params_yaml_itself(make_study, by_formula, config):
+    study = make_study()
+    study.run(2)
+    first = study.points()[0]
+    assert first["train.loss.expression_weight"] == config.train.loss.expression_weight
+    assert set(first) == {item.name for item in config.search.space}
 
 
-def test_a_database_that_cannot_be_opened_is_named_without_its_password(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_goes_on_where_it_stopped(make_study, by_formula, uninterrupted):
+    study = make_study()
+    assert study.run(3).finished == 3
+    assert study.run(8).finished == 8
+    assert study.points() == uninterrupted
+    assert study.run(5).finished == 8
+
+
+def test_a_worker_killed_again_and_again_ends_where_an_uninterrupted_one_ends(make_study, uninterrupted):
+    """T22: no finished trial is lost, the dead one is failed and tried again at once."""
+    study = make_study(**{"search.trials": 8})
+    for trainings in (1, 3, 4, 8):
+        worker = study.start(seconds=0.3)
+        study.wait_for(trainings)
+        time.sleep(0.1)
+        worker.kill()
+    study.start().end()
+    assert study.points() == uninterrupted
+    assert states(study.trials) == {"COMPLETE": 8, "FAIL": 4}
+    assert len(study.journal.read_text().split()) == 12
+
+
+def test_a_survivor_takes_up_the_trial_of_a_killed_worker(make_study):
     """T22."""
-    monkeypatch.setattr(module, "OPENINGS", 1)
-    monkeypatch.setenv("RMTL_SEARCH_STORAGE", f"sqlite:///{tmp_path}/nowhere/canary/study.db")
+    study = make_study(**{"search.trials": 6})
+    victim = study.start(seconds=60)
+    study.wait_for(1)
+    survivor = study.start()
+    time.sleep(0.5)
+    victim.kill()
+    killed = time.monotonic()
+    survivor.end()
+    assert time.monotonic() - killed < 30
+    assert states(study.trials) == {"COMPLETE": 6, "FAIL": 1}
+    assert len({origin(trial) for trial in study.trials}) == 6
+
+
+def test_four_workers_share_a_study_and_draw_each_point_once(make_study):
+    """T22: they start at once, and lock each other's database all the time."""
+    study = make_study(**{"search.trials": 16})
+    workers = [study.start() for _ in range(4)]
+    for worker in workers:
+        worker.end()
+    assert states(study.trials) == {"COMPLETE": 16}
+    assert len({point["train.loss.expression_weight"] for point in study.points()}) == 16
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_a_trial_on_a_silent_machine_is_taken_up_after_the_grace(make_study, by_formula):
+    """T22: no lock tells of it here."""
+    study = make_study(**{"search.trials": 3})
+    storage = open_storage(study.job.places)
+    far = create_study(study.job, storage).ask()
+    storage.record_heartbeat(far._trial_id)
+    far.set_user_attr(PLACE, "elsewhere:/tmp")
+    began = time.monotonic()
+    assert study.run().finished == 3
+    assert 2 <= time.monotonic() - began < 30
+    (repeat,) = [trial for trial in study.trials if REPEATS in trial.user_attrs]
+    assert repeat.user_attrs[REPEATS] == far.number
+    assert states(study.trials) == {"COMPLETE": 3, "FAIL": 1}
+
+
+def test_a_database_locked_for_longer_than_its_patience_loses_nothing(make_study):
+    """T22."""
+    study = make_study(**{"search.trials": 4})
+    worker = study.start(seconds=0.5)
+    study.wait_for(2)
+    with sqlite3.connect(study.job.places.database) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        time.sleep(4)
+    connection.close()
+    assert "database is away" in worker.end()
+    assert states(study.trials)["COMPLETE"] == 4
+
+
+def test_a_trial_that_kills_its_process_is_given_up(make_study):
+    study = make_study(**{"search.trials": 2})
+    for trainings in (1, 2, 3):
+        worker = study.start(seconds=60)
+        study.wait_for(trainings)
+        worker.kill()
+    study.start().end()
+    assert [origin(trial) for trial in given_up(study.trials)] == [0]
+    assert sorted(origin(trial) for trial in study.trials if trial.state == TrialState.COMPLETE) == [3, 4]
+
+
+def test_a_trial_that_does_not_stay_finite_is_not_tried_again(make_study):
+    study = make_study(**{"search.trials": 5})
+    study.start(never_above=10).end()
+    failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
+    assert failed == given_up(study.trials) != []
+    assert {trial.user_attrs[ERROR] for trial in failed} == {"train/expression is not finite"}
+
+
+def test_a_search_in_which_everything_fails_says_why(make_study):
+    study = make_study(**{"search.trials": 2})
+    said = study.start(never_above=0).end(1)
+    assert "2 trials failed" in said
+    assert "train/expression is not finite" in said
+
+
+def test_other_settings_under_the_same_name_are_refused(make_study, by_formula):
+    make_study().run(1)
+    with pytest.raises(ConfigError, match=r"search\.study: loss-weights was made with other settings or data"):
+        make_study(**{"train.lr": 0.1}).run(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train.loss.expression_weight": 0.0}, r"expression_weight is 0\.0 in params\.yaml, not 0\.001"),
+        ({"search.overrides": {"train.epoch": 3}}, r"train\.epoch: params\.yaml has no such key"),
+        ({"search.overrides": {"train.epochs": 0}}, r"train\.epochs"),
+        ({"search.space": [{"name": "train.loss.base_share", "low": 0.1, "high": 2.0}]}, r"loss\.base_share"),
+        (
+            {"train.net.tasks": ["landmarks"], "train.net.residual.kind": "none"},
+            "pareto needs expression in train.net.tasks",
+        ),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_trained(make_study, change, message):
+    study = make_study(**change)
+    with pytest.raises(ConfigError, match=message):
+        study.run(1)
+    assert not study.job.places.database.exists()
+
+
+def test_the_database_lets_readers_read_while_somebody_writes(make_study, by_formula):
+    study = make_study()
+    study.run(1)
+    with sqlite3.connect(study.job.places.database) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_a_database_that_cannot_be_opened_is_named_without_its_password(config, tmp_path, monkeypatch):
+    """T22."""
+    monkeypatch.setattr(storage_module, "OPENINGS", 1)
+    monkeypatch.setenv("RMTL_SEARCH_STORAGE", f"postgresql+psycopg://me:canary@127.0.0.1:9/{tmp_path.name}")
     with pytest.raises(ServiceError, match="RMTL_SEARCH_STORAGE: ") as caught:
-        open_study(config.search, tmp_path, seed=0)
+        open_storage(Places(tmp_path, "any"))
     assert "canary" not in str(caught.value)
 
 
-def test_workers_that_start_at_once_share_one_study(config: Config, tmp_path: Path) -> None:
-    """T22."""
-    code = (
-        "import sys; from pathlib import Path; from model.config import load_config; "
-        "from model.search.study import open_study; "
-        "open_study(load_config(Path(sys.argv[1])).search, Path(sys.argv[2]), seed=0)"
-    )
-    command = [sys.executable, "-c", code, str(Path(__file__).parents[2] / "params.yaml"), str(tmp_path)]
-    workers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    errors = [worker.communicate(timeout=120)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0, 0], errors
+def test_a_wrong_grace_is_a_configuration_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("RMTL_SEARCH_GRACE_S", "soon")
+    with pytest.raises(ConfigError, match="RMTL_SEARCH_GRACE_S=soon: need whole seconds"):
+        open_storage(Places(tmp_path, "any"))
