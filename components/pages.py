@@ -61,7 +61,8 @@ def search_page(result: "SearchResult") -> str:
         | item["params"]
         for item in result.front
     ]
-    return _page(f"{result.finished} trials, trial {result.trial} chosen", "Held-out faces.", _table(rows))
+    title = f"{result.finished} trials, trial {result.trial} chosen"
+    return _page(title, f"Held-out faces. Rule of the choice: {result.rule}.", _table(rows))
 
 
 def comparison(names: Sequence[str], rows: Sequence[Row], evaluations: Sequence[Path]) -> list[dict[str, Any]]:
