@@ -1,8 +1,9 @@
-"""`rmtl data`: data versions between this folder and the DVC remote."""
+"""`rmtl data`: data versions between this folder and the DVC remote; published weights come from the bundled store."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,17 +16,22 @@ app.add_typer(group, name="data")
 
 BUNDLED = "bundled"
 S3_NAME = "s3"
+PUBLISHED = Path("weights.dvc")
 
 Remote = Annotated[str | None, typer.Option("--remote", help="Name of a DVC remote; by default S3 where configured.")]
 
 
 @group.command()
 def pull(remote: Remote = None) -> None:
-    """Fetch the data of data.dvc, from S3 where `RMTL_S3_REMOTE` is set, else from the bundled store.
+    """Fetch the data of data.dvc, from S3 where `RMTL_S3_REMOTE` is set, else from the bundled store; weights with it.
+
+    The published weights (weights.dvc) always come from the bundled store.
 
     Example: rmtl data pull
     """
     _dvc("pull", "data.dvc", "--remote", remote or _default_remote())
+    if PUBLISHED.is_file():
+        _dvc("pull", str(PUBLISHED), "--remote", BUNDLED)
 
 
 @group.command()
@@ -46,12 +52,15 @@ def push(remote: Remote = None, params: Params = PARAMS_FILE) -> None:
 
 @group.command()
 def status(remote: Remote = None) -> None:
-    """Compare this folder with data.dvc and with the remote.
+    """Compare this folder with data.dvc and with the remote, and the published weights with theirs.
 
     Example: rmtl data status
     """
     _dvc("status", "data.dvc")
     _dvc("status", "data.dvc", "--cloud", "--remote", remote or _default_remote())
+    if PUBLISHED.is_file():
+        _dvc("status", str(PUBLISHED))
+        _dvc("status", str(PUBLISHED), "--cloud", "--remote", BUNDLED)
 
 
 def _default_remote() -> str:

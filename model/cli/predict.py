@@ -120,7 +120,7 @@ def _default_weights() -> str:
             return str(folder)
     raise CheckpointError(
         f"no weights in {workspace.PUBLISHED_WEIGHTS}/ or {workspace.TRAIN}/; "
-        "`dvc pull weights`, `dvc repro`, or give --weights"
+        "`rmtl data pull` where weights.dvc is there, `dvc repro`, or give --weights"
     )
 
 
