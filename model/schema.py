@@ -169,7 +169,11 @@ LossTerms = dict[str, Term]
 
 @dataclass(frozen=True)
 class ValidationReport:
-    """What validation decided: counts, and each rule by name with the rows it moved to quarantine."""
+    """What validation decided: counts, and each rule by name with the rows it moved to quarantine.
+
+    `drift` has the digest of the accepted version that this one was compared with (null for none), what each comparison
+    gave, and the profile of this version.
+    """
 
     data_digest: str
     rows: int
@@ -178,6 +182,7 @@ class ValidationReport:
     rules: list[dict[str, Any]]
     counts: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
+    drift: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,20 @@ PARAMS_FILE = Path("params.yaml")
 
 def main() -> None:
     """Run `rmtl`; the exit code tells the kind of failure (see `model.errors`)."""
-    from model.cli import data, doctor, forget, pipeline, plot, predict, recipe, registry, search, serve, steps  # noqa: F401
+    from model.cli import (  # noqa: F401
+        accept,
+        data,
+        doctor,
+        forget,
+        pipeline,
+        plot,
+        predict,
+        recipe,
+        registry,
+        search,
+        serve,
+        steps,
+    )
 
     try:
         logging.basicConfig(level=_log_level(), format="%(levelname)s %(name)s: %(message)s")

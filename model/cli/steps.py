@@ -1,6 +1,6 @@
 """The steps that DVC runs, one command each."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -151,4 +151,12 @@ def _print_validation(report: ValidationReport) -> None:
             typer.echo(f"  {rule['rule']} ({rule['kind']}): {rule['failed']}{example}")
     for warning in report.warnings:
         typer.echo(f"  warning: {warning}")
+    typer.echo(_drift_line(report.drift))
     typer.echo(f"rules: {workspace.REPORTS / 'data_docs' / 'index.html'}   data digest: {report.data_digest}")
+
+
+def _drift_line(drift: dict[str, Any]) -> str:
+    if drift["reference"] is None:
+        return f"drift: no accepted version ({workspace.DATA / drift['file']}) to compare with; see `rmtl data accept`"
+    new = f"; not in it: {', '.join(drift['new_parts'])}" if drift["new_parts"] else ""
+    return f"drift: {len(drift['compared'])} comparisons with the accepted version {drift['reference']}{new}"

@@ -16,6 +16,7 @@ SERVE = ARTIFACTS / "serve"
 DEPLOYED = ARTIFACTS / "deployed"
 SEARCH = ARTIFACTS / "search"
 
+VALIDATION = REPORTS / "validation.json"
 EVALUATION = REPORTS / "evaluation.json"
 REGISTRATION = REPORTS / "registration.json"
 DEPLOYMENT = REPORTS / "deployment.json"

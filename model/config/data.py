@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from model.config.base import Count, Section, Share
+from model.config.base import Count, Positive, Section, Share
 
 Reader = Literal["w300", "aflw", "affectnet", "affectnet2021", "rafdb", "class_folders", "generic"]
 Leak = Literal["stop", "aside"]
@@ -43,9 +43,7 @@ class Source(Section):
     @field_validator("path", "votes")
     @classmethod
     def _stays_below(cls, value: str | None) -> str | None:
-        if value is not None and (PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts):
-            raise ValueError("must be relative, without `..`")
-        return value
+        return None if value is None else _below(value)
 
     @model_validator(mode="after")
     def _votes_have_a_reader(self) -> "Source":
@@ -85,6 +83,24 @@ class LeakageConfig(Section):
     group: Leak
 
 
+class DriftConfig(Section):
+    """When the mix of a trait (brightness, pose, labels, ...) counts as drifted from the accepted version.
+
+    `reference` is the accepted version's profile, below `data/`; `psi` the largest population stability index; `alpha`
+    the chance of a false alarm, all comparisons together. `warn` tells of drift, `stop` fails validation.
+    """
+
+    reference: str
+    psi: Positive
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    action: Literal["warn", "stop"]
+
+    @field_validator("reference")
+    @classmethod
+    def _stays_below(cls, value: str) -> str:
+        return _below(value)
+
+
 class ValidateConfig(Section):
     """`budget` is the largest share of bad rows.
 
@@ -103,6 +119,7 @@ class ValidateConfig(Section):
     near_duplicate_correlation: Share
     leakage: LeakageConfig
     expected: dict[str, Count]
+    drift: DriftConfig
 
 
 class ShardConfig(Section):
@@ -111,3 +128,9 @@ class ShardConfig(Section):
     faces_per_shard: Count
     max_side: Count
     window: Annotated[float, Field(ge=1, le=4)]
+
+
+def _below(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError("must be relative, without `..`")
+    return path

@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.config.data import IndexConfig, LeakageConfig, Source, ValidateConfig
+from model.config.data import DriftConfig, IndexConfig, LeakageConfig, Source, ValidateConfig
 from model.data.index import build_index
 from model.data.manifest import read_manifest
 from model.data.validate import validate_manifest
@@ -20,6 +20,7 @@ CONFIG = ValidateConfig(
     near_duplicate_correlation=0.9,
     leakage=LeakageConfig(exact="stop", near="aside", group="stop"),
     expected={},
+    drift=DriftConfig(reference="accepted.json", psi=0.1, alpha=0.05, action="warn"),
 )
 
 

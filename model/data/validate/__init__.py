@@ -16,6 +16,7 @@ from model.config.data import ValidateConfig
 from model.data.manifest import read_manifest, write_manifest
 from model.data.validate.columns import face_table, label_of
 from model.data.validate.docs import make_self_contained, write_index
+from model.data.validate.drift import judge_drift
 from model.data.validate.judgement import Judgement
 from model.data.validate.leaks import exact_leaks, group_leaks, near_leaks, repeated
 from model.data.validate.pictures import Look, look_at
@@ -48,10 +49,11 @@ def validate_manifest(
     with atomic_path(reports / DOCS_FOLDER) as docs:
         suites = Suites(docs)
         judgement = Judgement(records, suites)
-        _judge(judgement, config, data)
+        looks = _judge(judgement, config, data)
+        drift = judge_drift(judgement, config.drift, looks, data)
         suites.write_docs()
         make_self_contained(docs)
-        report = judgement.report(_labels_outside(records))
+        report = judgement.report(_labels_outside(records), drift)
         write_index(docs, report)
     write_manifest(artifacts / VALID_FILE, judgement.kept)
     write_quarantine(artifacts / QUARANTINE_FILE, judgement.moved)
@@ -63,7 +65,7 @@ def validate_manifest(
     return report
 
 
-def _judge(judgement: Judgement, config: ValidateConfig, data: Path) -> None:
+def _judge(judgement: Judgement, config: ValidateConfig, data: Path) -> Mapping[str, Look]:
     sound = [record for record in judgement.kept if record.problem is None and _pixels(record) <= config.max_pixels]
     looks = look_at(sound, data=data, max_pixels=config.max_pixels)
     table = face_table(judgement.kept, looks, margin=config.margin)
@@ -76,6 +78,7 @@ def _judge(judgement: Judgement, config: ValidateConfig, data: Path) -> None:
         judgement.warnings.append(
             f"{pictures} pictures stand twice in their split, {labels} of them with another label"
         )
+    return looks
 
 
 def _leak_table(records: list[FaceRecord], looks: Mapping[str, Look], config: ValidateConfig) -> pd.DataFrame:

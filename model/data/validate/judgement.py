@@ -33,25 +33,34 @@ class Judgement:
         self._rows = len(records)
         self._suites = suites
         self._outcomes: list[Outcome] = []
+        self._alarms: list[str] = []
 
     def apply(self, name: str, table: pd.DataFrame, rules: Sequence[Rule]) -> None:
-        """Judge the kept rows, whose positions are the column `row` of the table, as suite `name`."""
+        """Judge the kept rows, whose positions are the column `row` of the table, as suite `name`.
+
+        Rules of kind `warning` and `alarm` move no row: their table may be about anything.
+        """
         outcomes = self._suites.run(name, table, rules) if rules else []
         moved: dict[int, Quarantined] = {}
         for rule, passed, _, rows in outcomes:
             reasons = {
                 row: reason_of(rule, {str(name): value for name, value in table.iloc[row].items()}) for row in rows
             }
-            if rule.kind == "warning" and not passed:
-                self.warnings.append(f"{rule.name}: {next(iter(reasons.values()), rule.reason)}")
-            elif rule.kind != "warning":
+            if rule.kind in ("warning", "alarm") and not passed:
+                self._tell(rule, list(dict.fromkeys(reasons.values())) or [rule.reason])
+            elif rule.kind not in ("warning", "alarm"):
                 for row, reason in reasons.items():
                     moved.setdefault(row, Quarantined(self.kept[row], rule.name, rule.kind, reason))
         self._outcomes += outcomes
         self.moved += [moved[row] for row in sorted(moved)]
         self.kept = [record for row, record in enumerate(self.kept) if row not in moved]
 
-    def report(self, outside: dict[str, int]) -> ValidationReport:
+    def _tell(self, rule: Rule, reasons: Sequence[str]) -> None:
+        more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        text = f"{rule.name}: {reasons[0]}{more}"
+        (self._alarms if rule.kind == "alarm" else self.warnings).append(text)
+
+    def report(self, outside: dict[str, int], drift: dict[str, Any]) -> ValidationReport:
         """The outcome so far; `outside` counts labels that are none of our seven."""
         return ValidationReport(
             data_digest=data_digest(self.kept),
@@ -61,6 +70,7 @@ class Judgement:
             rules=[rule_entry(outcome, self.moved) for outcome in self._outcomes],
             counts={"valid": count_faces(self.kept), "labels_outside": outside, "quarantine": self._by_rule()},
             warnings=self.warnings,
+            drift=drift,
         )
 
     def stop_if_unsound(self, budget: float, quarantine: Path) -> None:
@@ -72,6 +82,7 @@ class Judgement:
         failures = [
             self._failure(outcome) for outcome in self._outcomes if not outcome.passed and outcome.rule.kind == "stop"
         ]
+        failures += self._alarms
         bad = [row for row in self.moved if row.kind == "row"]
         if len(bad) > budget * self._rows:
             share = 100 * len(bad) / self._rows

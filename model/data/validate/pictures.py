@@ -1,14 +1,18 @@
 """Decoding every picture once: does it open, is it still the indexed one, what does it look like."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
+import numpy as np
 from tqdm import tqdm
 
 from model.data.codec import decode_image
 from model.data.validate.duplicates import Fingerprint, fingerprint
+from model.data.validate.light import Light, light_of
 from model.errors import ImageError, StorageError
 from model.schema import FaceRecord
 from model.storage import digest_bytes, read_bytes
@@ -19,15 +23,19 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class Look:
-    """One picture: why it cannot be used, or its fingerprint."""
+    """One picture: why it cannot be used, or its fingerprint and the light on each of its faces, by record id."""
 
     error: str | None = None
     print_: Fingerprint | None = None
+    lights: Mapping[str, Light] = field(default_factory=dict)
 
 
 def look_at(records: Iterable[FaceRecord], *, data: Path, max_pixels: int) -> Mapping[str, Look]:
     """A look at each picture of the records, by address; few are held in memory at a time."""
-    todo = list({record.image: record for record in records}.values())
+    faces: dict[str, list[FaceRecord]] = defaultdict(list)
+    for record in records:
+        faces[record.image].append(record)
+    todo = list(faces.values())
     looks: dict[str, Look] = {}
     with (
         ThreadPoolExecutor(_THREADS) as pool,
@@ -35,13 +43,15 @@ def look_at(records: Iterable[FaceRecord], *, data: Path, max_pixels: int) -> Ma
     ):
         for start in range(0, len(todo), _CHUNK):
             chunk = todo[start : start + _CHUNK]
-            for record, look in zip(chunk, pool.map(lambda item: _look(item, data, max_pixels), chunk), strict=True):
-                looks[record.image] = look
+            for group, look in zip(chunk, pool.map(lambda group: _look(group, data, max_pixels), chunk), strict=True):
+                looks[group[0].image] = look
             bar.update(len(chunk))
     return looks
 
 
-def _look(record: FaceRecord, data: Path, max_pixels: int) -> Look:
+def _look(faces: list[FaceRecord], data: Path, max_pixels: int) -> Look:
+    """A look at the picture that all these faces are in."""
+    record = faces[0]
     try:
         content = read_bytes(record.image, data)
         if digest_bytes(content) != record.sha256:
@@ -54,4 +64,5 @@ def _look(record: FaceRecord, data: Path, max_pixels: int) -> Look:
     height, width = pixels.shape[:2]
     if (width, height) != (record.width, record.height):
         return Look(f"wrong_size: decodes to {width} x {height}, its header says {record.width} x {record.height}")
-    return Look(print_=fingerprint(pixels))
+    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    return Look(print_=fingerprint(pixels), lights={face.record_id: light_of(grey, face.box) for face in faces})

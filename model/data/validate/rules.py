@@ -1,19 +1,19 @@
 """The rules by name: what each expects of the face table, and what it says of a row that breaks it.
 
 Kinds: `row` moves a row to quarantine, within the budget; `aside` moves it there outside the budget; `stop` moves it
-and fails validation; `warning` is told in the report.
+and fails validation; `alarm` fails validation and moves nothing; `warning` is told in the report.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from model.config.data import LeakageConfig, ValidateConfig
+from model.config.data import DriftConfig, LeakageConfig, ValidateConfig
 from model.schema import EXPRESSIONS, LANDMARKS, LANDMARKS_19, SPLITS
 
 _CONTAINS = "ExpectColumnDistinctValuesToContainSet"
 
-Kind = Literal["row", "aside", "stop", "warning"]
+Kind = Literal["row", "aside", "stop", "alarm", "warning"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,22 @@ def count_rules(config: ValidateConfig) -> list[Rule]:
             ("part", part),
         )
         for part, count in sorted(config.expected.items())
+    ]
+
+
+def drift_rules(config: DriftConfig, traits: Iterable[str]) -> list[Rule]:
+    """Rules about the mix of each trait, over a row for each part and trait (`drift.COLUMNS`)."""
+    told = "{part}: PSI {psi:.2f}, at most {limit} ({told}; {faces} faces, {then} then)"
+    return [
+        Rule(
+            f"drift_{trait}",
+            "alarm" if config.action == "stop" else "warning",
+            "ExpectColumnValuesToBeBetween",
+            {"column": "drift", "min_value": None, "max_value": config.psi},
+            told,
+            ("trait", trait),
+        )
+        for trait in traits
     ]
 
 
