@@ -61,15 +61,15 @@ def test_restricted_data_stay_out_of_the_store_that_holds_the_weights(rmtl: Comm
 def test_a_fresh_clone_pulls_data_and_weights_and_asks_the_weights(
     rmtl: Command, origin: Path, clone: Path, tmp_path: Path
 ) -> None:
-    shared = tmp_path / "remote"
-    run("dvc", "remote", "add", "shared", str(shared), cwd=origin)
-    run("dvc", "push", "data.dvc", "--remote", "shared", cwd=origin)
-    run("dvc", "remote", "add", "shared", str(shared), cwd=clone)
-    pulled = rmtl("data", "pull", "--remote", "shared", cwd=clone)
+    elsewhere = tmp_path / "remote"
+    run("dvc", "remote", "add", "elsewhere", str(elsewhere), cwd=origin)
+    run("dvc", "push", "data.dvc", "--remote", "elsewhere", cwd=origin)
+    run("dvc", "remote", "add", "elsewhere", str(elsewhere), cwd=clone)
+    pulled = rmtl("data", "pull", "--remote", "elsewhere", cwd=clone)
     assert pulled.returncode == 0, pulled.stderr
     assert contents(clone / "data") == contents(origin / "data")
     assert contents(clone / "weights") == contents(origin / "weights")
-    status = rmtl("data", "status", "--remote", "shared", cwd=clone)
+    status = rmtl("data", "status", "--remote", "elsewhere", cwd=clone)
     assert status.returncode == 0, status.stderr
     assert status.stdout.count("up to date") + status.stdout.count("in sync") == 4
 
