@@ -23,7 +23,7 @@ from model.launch.step import _run_child
 from model.search import MACRO_F1, NME
 from model.search.places import Places
 from model.search.storage import AWAY, kind_of
-from model.search.trials import METRICS, PRUNED_AT, SECONDS, origin
+from model.search.trials import METRICS, PRUNED_AT, SECONDS, all_trials, origin
 from model.storage import write_json
 from model.train.interrupt import on_sigterm
 from model.train.loop import never, train
@@ -157,8 +157,10 @@ def train_trial(trial: Trial, values: Mapping[str, float], job: Job) -> tuple[fl
         metrics = _train_together(trial, values, job, out)
     trial.set_user_attr(METRICS, metrics)
     trial.set_user_attr(SECONDS, round(time.monotonic() - began, 2))
-    if PRUNED_AT in trial.user_attrs:
-        raise optuna.TrialPruned(f"after epoch {trial.user_attrs[PRUNED_AT]}")
+    # The judge may sit in another process, so the database is asked.
+    pruned_at = all_trials(trial.study)[trial.number].user_attrs.get(PRUNED_AT)
+    if pruned_at is not None:
+        raise optuna.TrialPruned(f"after epoch {pruned_at}")
     return values_of(job.config, metrics)
 
 

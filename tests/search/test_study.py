@@ -9,10 +9,12 @@ from optuna.trial import TrialState
 
 from model.errors import ConfigError, ServiceError
 from model.search import storage as storage_module
+from model.search import training
 from model.search.places import Places
 from model.search.storage import open_storage
 from model.search.study import create_study
 from model.search.trials import ERROR, PLACE, REPEATS, given_up, origin
+from tests.search.formula import Formula
 
 
 def states(trials):
@@ -109,6 +111,34 @@ def test_a_database_locked_for_longer_than_its_patience_loses_nothing(make_study
     connection.close()
     assert "database is away" in worker.end()
     assert states(study.trials)["COMPLETE"] == 4
+
+
+@pytest.mark.parametrize("moment", ["while it trains", "before it is told"])
+def test_a_trial_failed_elsewhere_while_it_runs_is_done_once_more(make_study, monkeypatch, moment):
+    """T22: the other machine had seen no sign of life for too long."""
+    study = make_study(**{"search.trials": 3})
+    directions = training.values_of
+
+    def fail_first():
+        if not any(trial.state.is_finished() for trial in study.trials):
+            study.study.tell(0, state=TrialState.FAIL)
+
+    class Overtaken(Formula):
+        def __call__(self, *arguments, **named):
+            if moment == "while it trains":
+                fail_first()
+            return super().__call__(*arguments, **named)
+
+    def told(*arguments):
+        if moment == "before it is told":
+            fail_first()
+        return directions(*arguments)
+
+    monkeypatch.setattr(training, "train", Overtaken())
+    monkeypatch.setattr(training, "values_of", told)
+    assert study.run().finished == 3
+    assert states(study.trials) == {"COMPLETE": 3, "FAIL": 1}
+    assert [origin(trial) for trial in study.trials] == [0, 0, 2, 3]
 
 
 def test_a_trial_that_kills_its_process_is_given_up(make_study):
