@@ -1,16 +1,19 @@
-"""The quality gate: a pure function of two evaluations.
+"""The quality gate: a pure function of two evaluations, and of their comparison where there is one.
 
 Policy. Thresholds apply to the mean over all faces. Against a champion, no loss beyond the tolerance of `register.gate`
-is accepted on the mean or on any slice of at least `min_slice` faces, whatever is gained elsewhere. A loss within the
-tolerance counts as equal: both nets answer the same faces, so the widths of their separate intervals do not decide.
+is accepted on the mean or on any slice of at least `min_slice` faces, whatever is gained elsewhere; a loss within the
+tolerance counts as equal. Both nets answer the same faces, so the widths of their separate intervals do not decide; the
+interval of their difference does, face by face: a loss on a slice that it explains by chance (it holds zero) is noted
+and not refused. On the mean, where faces are many, and without a comparison, the values alone decide.
 Two evaluations are compared only if they were made on the same data; else the champion has to be evaluated anew.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from model.config import GateConfig
+from model.evaluation.comparison import Comparison, Difference
 from model.schema import EvaluationReport, Measure
 
 ALL = "all"
@@ -23,38 +26,68 @@ _JUDGED = {
 }
 """Task, metric and normaliser of the measures that the gate reads, and how it calls them."""
 
+Key = tuple[str, str]
+"""Metric, as the gate calls it, and subset."""
+
+Outcome = Literal["ok", "loss", "chance", "small", "missing"]
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision, with a reason for each failed condition and a note for what was not judged."""
+    """The gate's decision, with a reason for each failed condition and a note for what was not judged.
+
+    `compared` holds every pair of values that was looked at, as plain values for the gate's report.
+    """
 
     gate: Literal["pass", "fail"]
     reasons: list[str]
     notes: list[str]
+    compared: list[dict[str, Any]] = field(default_factory=list)
 
 
-Key = tuple[str, str]
-"""Metric, as the gate calls it, and subset."""
+@dataclass(frozen=True)
+class _Pair:
+    """One measure on one slice, before (champion) and after (challenger)."""
+
+    key: Key
+    before: Measure
+    after: Measure | None
+    difference: Difference | None
+    outcome: Outcome
+    accepted: str
 
 
-def judge(report: EvaluationReport, champion: EvaluationReport | None, config: GateConfig) -> Verdict:
+def judge(
+    report: EvaluationReport,
+    champion: EvaluationReport | None,
+    config: GateConfig,
+    comparison: Comparison | None = None,
+) -> Verdict:
     """Judge a challenger; without a champion only the thresholds count.
 
-    Reasons name metric, slice and both numbers. A task whose threshold is null is not judged on the mean.
+    Reasons name metric, slice and both numbers, with intervals where they are known. A task whose threshold is null is
+    not judged on the mean. A comparison of other weights or other data than these two evaluations is not used.
     """
     values = _judged(report)
     reasons = list(_below_thresholds(values, config))
-    notes: list[str] = []
+    pairs: list[_Pair] = []
     if champion is not None and champion.data_digest != report.data_digest:
         reasons.append(
             f"champion was evaluated on data {champion.data_digest}, challenger on {report.data_digest}: not "
-            "comparable; evaluate the champion's weights on this data, register that report, then judge again"
+            "comparable; evaluate the champion on this data (`rmtl evaluate --champion`), then register again with "
+            "that evaluation (`rmtl register --champion-evaluation`)"
         )
     elif champion is not None:
-        former = _judged(champion)
-        reasons += _losses(values, former, config)
-        notes += _small(former, config)
-    return Verdict("fail" if reasons else "pass", reasons, notes)
+        fits = comparison is not None and (
+            comparison.weights_digest,
+            comparison.champion_digest,
+            comparison.data_digest,
+        ) == (report.weights_digest, champion.weights_digest, report.data_digest)
+        found = _differences(comparison) if comparison is not None and fits else {}
+        pairs = [_pair(key, old, values.get(key), found.get(key), config) for key, old in _judged(champion).items()]
+    reasons += [_loss_text(pair) for pair in pairs if pair.outcome in ("loss", "missing")]
+    notes = [_note_text(pair, config) for pair in pairs if pair.outcome in ("small", "chance")]
+    return Verdict("fail" if reasons else "pass", reasons, notes, [_row(pair) for pair in pairs])
 
 
 def _judged(report: EvaluationReport) -> dict[Key, Measure]:
@@ -69,18 +102,23 @@ def _judged(report: EvaluationReport) -> dict[Key, Measure]:
     return values
 
 
+def _differences(comparison: Comparison) -> dict[Key, Difference]:
+    named = ((_JUDGED.get((item.task, item.metric, item.normaliser)), item) for item in comparison.differences)
+    return {(name, item.subset): item for name, item in named if name is not None}
+
+
 def _below_thresholds(values: dict[Key, Measure], config: GateConfig) -> Iterator[str]:
     error, score = values.get(("nme", ALL)), values.get(("macro_f1", ALL))
     if config.max_nme is not None:
         if error is None:
             yield _unlabelled("landmark", "nme", "max_nme")
         elif not (error.value or 0.0) <= config.max_nme:
-            yield f"nme, {ALL}: {error.value:.2f} % is above register.gate.max_nme = {config.max_nme} %"
+            yield f"nme, {ALL}: {_shown(error)} is above register.gate.max_nme = {config.max_nme} %"
     if config.min_macro_f1 is not None:
         if score is None:
             yield _unlabelled("expression", "macro_f1", "min_macro_f1")
         elif not (score.value or 0.0) >= config.min_macro_f1:
-            yield f"macro_f1, {ALL}: {score.value:.2f} % is below register.gate.min_macro_f1 = {config.min_macro_f1} %"
+            yield f"macro_f1, {ALL}: {_shown(score)} is below register.gate.min_macro_f1 = {config.min_macro_f1} %"
 
 
 def _unlabelled(task: str, metric: str, key: str) -> str:
@@ -90,18 +128,19 @@ def _unlabelled(task: str, metric: str, key: str) -> str:
     )
 
 
-def _losses(values: dict[Key, Measure], former: dict[Key, Measure], config: GateConfig) -> Iterator[str]:
-    for key, old in former.items():
-        if key[1] != ALL and old.n < config.min_slice:
-            continue
-        new = values.get(key)
-        if new is None:
-            yield f"{_name(key)}: champion has {old.value:.2f} %, challenger has no value; evaluate both the same way"
-            continue
-        before, after = old.value or 0.0, new.value or 0.0
-        loss, limit, unit = _loss(key, before, after, config)
+def _pair(key: Key, before: Measure, after: Measure | None, difference: Difference | None, config: GateConfig) -> _Pair:
+    accepted = ""
+    outcome: Outcome = "ok"
+    if key[1] != ALL and before.n < config.min_slice:
+        outcome = "small"
+    elif after is None:
+        outcome = "missing"
+    else:
+        loss, limit, unit = _loss(key, before.value or 0.0, after.value or 0.0, config)
+        accepted = unit.format(limit)
         if not loss <= limit:
-            yield f"{_name(key)} (n={old.n}): {after:.2f} % against the champion's {before:.2f} %, {unit.format(limit)}"
+            outcome = "chance" if key[1] != ALL and difference is not None and _holds_zero(difference) else "loss"
+    return _Pair(key, before, after, difference, outcome, accepted)
 
 
 def _loss(key: Key, before: float, after: float, config: GateConfig) -> tuple[float, float, str]:
@@ -114,11 +153,42 @@ def _loss(key: Key, before: float, after: float, config: GateConfig) -> tuple[fl
     return before - after, config.max_f1_loss if mean else config.max_slice_f1_loss, "a loss of {:g} points is accepted"
 
 
-def _small(former: dict[Key, Measure], config: GateConfig) -> Iterator[str]:
-    for key, old in former.items():
-        if key[1] != ALL and old.n < config.min_slice:
-            yield f"{_name(key)}: n={old.n} is below register.gate.min_slice = {config.min_slice}, not judged"
+def _holds_zero(difference: Difference) -> bool:
+    return difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high
 
 
-def _name(key: Key) -> str:
-    return f"{key[0]}, {key[1]}"
+def _loss_text(pair: _Pair) -> str:
+    name = ", ".join(pair.key)
+    if pair.after is None:
+        return f"{name}: champion has {_shown(pair.before)}, challenger has no value; evaluate both the same way"
+    return f"{name} (n={pair.before.n}): {_numbers(pair)}, {pair.accepted}"
+
+
+def _note_text(pair: _Pair, config: GateConfig) -> str:
+    name = ", ".join(pair.key)
+    if pair.outcome == "small":
+        return f"{name}: n={pair.before.n} is below register.gate.min_slice = {config.min_slice}, not judged"
+    return f"{name} (n={pair.before.n}): {_numbers(pair)}: within chance, not refused"
+
+
+def _numbers(pair: _Pair) -> str:
+    text = f"{_shown(pair.after)} against the champion's {_shown(pair.before)}" if pair.after else ""
+    if pair.difference is None:
+        return text
+    return f"{text}, a difference of {pair.difference.value:+.2f}{_interval(pair.difference, '+')}"
+
+
+def _shown(measure: Measure) -> str:
+    return f"{measure.value:.2f} %{_interval(measure)}"
+
+
+def _interval(of: Measure | Difference, sign: str = "") -> str:
+    return "" if of.low is None or of.high is None else f" [{of.low:{sign}.2f}, {of.high:{sign}.2f}]"
+
+
+def _row(pair: _Pair) -> dict[str, Any]:
+    metric, subset = pair.key
+    row: dict[str, Any] = {"metric": metric, "subset": subset, "n": pair.before.n, "outcome": pair.outcome}
+    for name, of in (("challenger", pair.after), ("champion", pair.before), ("difference", pair.difference)):
+        row[name] = None if of is None else [of.value, of.low, of.high]
+    return row

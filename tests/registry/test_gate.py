@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from model.config import GateConfig, RegisterConfig
+from model.evaluation.comparison import Comparison, Difference
 from model.registry.gate import judge
 from model.schema import EvaluationReport
 
@@ -76,7 +77,7 @@ def test_a_small_slice_is_noted_not_judged(report: EvaluationReport, limits: Gat
 def test_other_data_is_not_compared(report: EvaluationReport, limits: GateConfig) -> None:
     verdict = judge(replace(report, data_digest="other"), report, limits)
     assert verdict.gate == "fail"
-    assert "evaluate the champion's weights on this data" in verdict.reasons[0]
+    assert "evaluate the champion on this data (`rmtl evaluate --champion`)" in verdict.reasons[0]
 
 
 def test_a_missing_task_is_a_reason_unless_its_threshold_is_null(report: EvaluationReport, limits: GateConfig) -> None:
@@ -95,3 +96,75 @@ def test_a_slice_the_challenger_lacks_is_a_reason(report: EvaluationReport, limi
 
 def test_an_empty_evaluation_fails(report: EvaluationReport, limits: GateConfig) -> None:
     assert judge(replace(report, measures=[]), None, limits).gate == "fail"
+
+
+def difference(metric: str, subset: str, value: float, low: float, high: float) -> Difference:
+    task, normaliser = ("landmarks", "inter_ocular") if metric == "nme" else ("expression", None)
+    return Difference(task, metric, normaliser, subset, value, low, high, 40)
+
+
+def compared(report: EvaluationReport, *differences: Difference) -> Comparison:
+    return Comparison(report.weights_digest, report.weights_digest, report.data_digest, 0.95, list(differences))
+
+
+def test_a_slice_lost_by_chance_is_noted_and_not_refused(report: EvaluationReport, limits: GateConfig) -> None:
+    """T32: the interval of the difference, face by face, holds zero."""
+    challenger = change(report, "f1", "class=fear", 54.0)
+    chance = compared(report, difference("f1", "class=fear", -6.0, -13.5, 1.5))
+    verdict = judge(challenger, report, limits, chance)
+    assert verdict.gate == "pass"
+    assert verdict.notes[0] == (
+        "f1, class=fear (n=40): 54.00 % against the champion's 60.00 %, a difference of -6.00 [-13.50, +1.50]: "
+        "within chance, not refused"
+    )
+    row = next(row for row in verdict.compared if row["subset"] == "class=fear")
+    assert (row["outcome"], row["difference"]) == ("chance", [-6.0, -13.5, 1.5])
+
+
+def test_a_slice_lost_beyond_chance_is_refused_with_its_interval(report: EvaluationReport, limits: GateConfig) -> None:
+    """T32."""
+    challenger = change(report, "nme", "source=grey", 6.0)
+    sure = compared(report, difference("nme", "source=grey", 1.0, 0.4, 1.6))
+    assert judge(challenger, report, limits, sure).reasons == [
+        "nme, source=grey (n=50): 6.00 % against the champion's 5.00 %, a difference of +1.00 [+0.40, +1.60], "
+        "a relative loss of 0.1 is accepted"
+    ]
+
+
+def test_the_mean_is_not_excused_by_chance(report: EvaluationReport, limits: GateConfig) -> None:
+    challenger = change(report, "nme", "all", 5.2)
+    chance = compared(report, difference("nme", "all", 0.2, -0.1, 0.5))
+    assert judge(challenger, report, limits, chance).gate == "fail"
+
+
+def test_a_comparison_of_other_weights_or_data_excuses_nothing(report: EvaluationReport, limits: GateConfig) -> None:
+    challenger = change(report, "f1", "class=fear", 54.0)
+    chance = compared(report, difference("f1", "class=fear", -6.0, -13.5, 1.5))
+    for field in ("weights_digest", "champion_digest", "data_digest"):
+        assert judge(challenger, report, limits, replace(chance, **{field: "other"})).gate == "fail"
+
+
+def test_intervals_of_both_values_are_shown(report: EvaluationReport, limits: GateConfig) -> None:
+    rows = [replace(row, low=row.value - 1, high=row.value + 1) for row in report.measures if row.value is not None]
+    former = replace(report, measures=rows)
+    worse = [replace(row, value=50.0, low=49.0, high=51.0) if row.subset == "class=fear" else row for row in rows]
+    reasons = judge(replace(report, measures=worse), former, limits).reasons
+    assert reasons == [
+        "f1, class=fear (n=40): 50.00 % [49.00, 51.00] against the champion's 60.00 % [59.00, 61.00], "
+        "a loss of 5 points is accepted"
+    ]
+
+
+@pytest.mark.parametrize("subset", ["source=grey", "pose=15<|yaw|<=30", "size=side<=64", "class=happy"])
+def test_every_kind_of_slice_counts_for_both_tasks(report: EvaluationReport, limits: GateConfig, subset: str) -> None:
+    for metric, better, worse in (("nme", 5.0, 9.0), ("macro_f1", 60.0, 40.0)):
+        task = "landmarks" if metric == "nme" else "expression"
+        template = next(row for row in report.measures if (row.task, row.metric) == (task, metric))
+        reports = [
+            replace(
+                report,
+                measures=[*report.measures[:1], *report.measures[3:4], replace(template, subset=subset, value=value)],
+            )
+            for value in (worse, better)
+        ]
+        assert judge(*reports, limits).reasons[0].startswith(f"{metric}, {subset} (n=100): {worse:.2f} %")
