@@ -82,7 +82,7 @@ def test_an_unknown_recipe_lists_those_that_exist(rmtl: Command, workspace: Path
 def test_predict_without_weights_says_how_to_get_some(rmtl: Command, workspace: Path) -> None:
     result = rmtl("predict", "photo.jpg", cwd=workspace)
     assert result.returncode == 1
-    assert "dvc pull weights" in result.stderr
+    assert "rmtl data pull" in result.stderr
 
 
 def test_a_malformed_case_is_named_by_line(rmtl: Command, workspace: Path) -> None:

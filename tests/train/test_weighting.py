@@ -12,7 +12,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def make(tiny):
     def build(way, **weights):
-        named = {f"train.loss.{name}": value for name, value in weights.items()}
+        equal = {"landmark_weight": 1.0, "expression_weight": 1.0}
+        named = {f"train.loss.{name}": value for name, value in (equal | weights).items()}
         return make_weighting(tiny(**{"train.loss.weighting": way, **named}).train.loss, CPU)
 
     return build
