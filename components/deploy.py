@@ -1,4 +1,4 @@
-"""Step 10: put the packed model behind an endpoint."""
+"""Step 11: put the packed model behind an endpoint."""
 
 from typing import Any
 
@@ -11,22 +11,26 @@ from components.base import component
 def deploy(
     section: dict[str, Any],
     target: str,
-    version: str,
+    promotion: dsl.Input[dsl.Artifact],
     archive: dsl.Input[dsl.Model],
     deployment: dsl.Output[dsl.Artifact],
 ) -> None:
-    """Start or update the endpoint and check golden answers; `target` is `local` or `kserve`."""
+    """Start or update the endpoint with the champion and check golden answers; `target` is `local` or `kserve`."""
     from pathlib import Path
 
     from components.step import step
     from model.cli.workspace import SERVE
     from model.config import DeployConfig, parse_section
-    from model.serving.deploy import Archive, deploy_archive
+    from model.registry.release import confirm_champion
+    from model.serving.deploy import Archive, deploy_archive, read_archive
+    from model.storage import read_json
 
-    with step("deploy", inputs=[archive], outputs=[deployment]):
+    with step("deploy", inputs=[promotion, archive], outputs=[deployment]):
+        entry = read_json(Path(promotion.path))
+        confirm_champion(entry["name"], entry["after"], read_archive(Path(archive.path)))
         deploy_archive(
             parse_section(DeployConfig, section, name="deploy"),
-            Archive(Path(archive.path), archive.uri, version),
+            Archive(Path(archive.path), archive.uri, entry["after"]),
             target=target,
             state=SERVE,
             out=Path(deployment.path),

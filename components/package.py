@@ -1,4 +1,4 @@
-"""Step 9: pack the weights for TorchServe."""
+"""Step 10: pack the weights for TorchServe."""
 
 from typing import Any
 

@@ -44,12 +44,14 @@ def confusion_matrix(reports: Path) -> tuple[list[str], list[list[int]]]:
     return names, filled.tolist()
 
 
-def registration_page(version: ModelVersion) -> str:
-    """The version, the gate's word and its reasons."""
+def registration_page(version: ModelVersion, *, approval: Sequence[str] = ()) -> str:
+    """The version, the gate's word and its reasons, and whose approval it waits for."""
+    waits = f"Waits for approval: `rmtl promote --version {version.version} --approved-by {'|'.join(approval)}`."
     return _page(
         f"{version.name} version {version.version}: gate {version.gate}",
         f"Weights `{version.weights_digest}`, data `{version.data_digest}`.",
         *(f"- {reason}" for reason in version.reasons),
+        waits if approval and version.gate == "pass" else "",
         INTENDED_USE,
     )
 

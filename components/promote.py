@@ -1,4 +1,4 @@
-"""Step 8: the registered version becomes champion."""
+"""Step 9: the registered version becomes champion."""
 
 from typing import Any
 

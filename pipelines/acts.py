@@ -1,4 +1,4 @@
-"""Whether the effect of a cached act still stands: the version is registered, the alias set.
+"""Whether the effect of a cached act still stands: the version is registered, the alias set, the champion the same.
 
 Acts are never cached on a cluster, which cannot ask. Here they are, so that a run without change does nothing at all.
 """
@@ -12,7 +12,7 @@ from kfp import dsl
 from model.errors import FaceError
 from model.storage import read_json
 
-ACTS = ("register", "promote")
+ACTS = ("evaluate-champion", "register", "promote")
 
 
 def cache_acts(function: Any) -> None:
@@ -26,10 +26,14 @@ def cache_acts(function: Any) -> None:
 def stands(step: str, artifacts: Mapping[str, dsl.Artifact]) -> bool:
     """Whether what the act did is still so."""
     # mlflow takes seconds to import.
-    from model.registry.standing import is_champion, is_registered
+    from model.registry.standing import champion_weights, is_champion, is_registered
 
     try:
         match step:
+            case "evaluate-champion":
+                made = read_json(Path(artifacts["champion"].path) / "champion.json")
+                known = (made["weights_digest"], made["challenger"])
+                return champion_weights(made["name"]) in known
             case "register":
                 made = read_json(Path(artifacts["registration"].path))
                 against = made["champion"] and str(made["champion"])

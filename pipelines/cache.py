@@ -23,6 +23,13 @@ OTHER_SOURCES = {
     "search-worker": ["model/search", "model/train", "model/net"],
     "choose": ["model/search", "components/pages.py"],
     "compare": ["components/pages.py"],
+    "evaluate-champion": [
+        "model/evaluation",
+        "model/net",
+        "model/data/codec.py",
+        "model/data/transforms.py",
+        "model/registry",
+    ],
     "promote": ["model/registry"],
     "deploy": ["model/serving"],
 }

@@ -28,8 +28,8 @@ Runner = Literal["subprocess", "docker"]
 
 _HEAD = ("resolve", "ingest", "index", "validate", "shard")
 NEEDED = {
-    "training": (*_HEAD, "train", "evaluate", "register", "package", "promote", "report"),
-    "search": (*_HEAD, "search", "choose", "train", "evaluate", "register", "report"),
+    "training": (*_HEAD, "train", "evaluate", "evaluate-champion", "register", "package", "promote", "report"),
+    "search": (*_HEAD, "search", "choose", "train", "evaluate", "evaluate-champion", "register", "report"),
     "ablation": (*_HEAD, "train", "evaluate", "compare", "report"),
 }
 """Steps without whose outputs a run has failed, by pipeline; `promote` where the gate says pass."""

@@ -49,9 +49,10 @@ def require(outputs: Outputs, needed: Sequence[str], *, target: str) -> None:
     """
     expected = list(needed)
     if "promote" in expected:
-        gate = read_json(outputs["register"][0]["registration"])["gate"] if "register" in outputs else "fail"
-        expected = [step for step in expected if step != "promote" or gate == "pass"]
-        expected += ["deploy"] if gate == "pass" and target != "none" else []
+        registered = read_json(outputs["register"][0]["registration"]) if "register" in outputs else {"gate": "fail"}
+        promoted = registered["gate"] == "pass" and not registered.get("approval")
+        expected = [step for step in expected if step != "promote" or promoted]
+        expected += ["deploy"] if promoted and target != "none" else []
     for step in expected:
         if step not in outputs:
             raise FaceError(

@@ -28,12 +28,14 @@ SETTINGS_KEYS = (
     "RMTL_TRAIN_RESTARTS",
     "RMTL_TRAIN_RUNTIME",
     "RMTL_TRAIN_TIMEOUT_S",
+    "RMTL_VERIFY_KEY",
 )
 SECRETS = {
     "rmtl-s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     "rmtl-mlflow": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
     "rmtl-search": ("RMTL_SEARCH_STORAGE",),
     "rmtl-endpoint": ("RMTL_ENDPOINT_TOKEN",),
+    "rmtl-signing": ("RMTL_SIGNING_KEY",),
 }
 REGISTRY = ("rmtl-s3", "rmtl-mlflow")
 """Secrets of the steps that talk to MLflow, whose artifacts lie in a bucket."""

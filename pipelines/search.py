@@ -1,7 +1,7 @@
 """From a data version to a model with searched loss weights, registered for the gate.
 
 1. data version to shards, 2. several workers on one study, 3. choose from its front, 4. train with the choice,
-5. evaluate, 6. register and judge; in any case 7. report.
+5. evaluate, 6. evaluate the champion on the same faces, 7. register and judge; in any case 8. report.
 
 Run:
     rmtl pipeline run --pipeline search
@@ -12,6 +12,7 @@ from typing import Any
 from kfp import dsl
 
 from components.evaluate import evaluate as evaluate_model
+from components.evaluate_champion import evaluate_champion
 from components.register import register as register_model
 from components.report import report as report_run
 from components.search import choose as choose_trial
@@ -70,5 +71,17 @@ def search(
             weights=weights,
         )
         reports = place(evaluated).outputs["reports"]
-        registered = register_model(section=register, data_digest=faces.digest, weights=weights, reports=reports)
+        opponent = evaluate_champion(
+            section=evaluate,
+            register=register,
+            seed=seed,
+            data_digest=faces.digest,
+            data=faces.data,
+            valid_manifest=faces.valid_manifest,
+            reports=reports,
+        )
+        champion = act(retried(place(opponent, secrets=REGISTRY))).outputs["champion"]
+        registered = register_model(
+            section=register, data_digest=faces.digest, weights=weights, reports=reports, champion=champion
+        )
         act(retried(place(registered, secrets=REGISTRY)))

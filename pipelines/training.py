@@ -1,7 +1,8 @@
 """From a data version to a promoted, packed and deployed model.
 
 1. look up the data version, 2. fetch it, 3. index it, 4. validate it, 5. pack shards, 6. train, 7. evaluate,
-8. register and judge, 9. package; where the gate passes 10. promote, 11. deploy; in any case 12. report.
+8. evaluate the champion on the same faces, 9. register and judge, 10. package; where the gate passes and nobody has to
+approve 11. promote, 12. deploy; in any case 13. report.
 
 Run:
     rmtl pipeline run --runner subprocess
@@ -13,6 +14,7 @@ from kfp import dsl
 
 from components.deploy import deploy as deploy_model
 from components.evaluate import evaluate as evaluate_model
+from components.evaluate_champion import evaluate_champion
 from components.package import package as package_model
 from components.promote import promote as promote_model
 from components.register import register as register_model
@@ -68,16 +70,31 @@ def training(
             weights=weights,
         )
         reports = place(evaluated).outputs["reports"]
-        registered = register_model(section=register, data_digest=faces.digest, weights=weights, reports=reports)
+        opponent = evaluate_champion(
+            section=evaluate,
+            register=register,
+            seed=seed,
+            data_digest=faces.digest,
+            data=faces.data,
+            valid_manifest=faces.valid_manifest,
+            reports=reports,
+        )
+        champion = act(retried(place(opponent, secrets=REGISTRY))).outputs["champion"]
+        registered = register_model(
+            section=register, data_digest=faces.digest, weights=weights, reports=reports, champion=champion
+        )
         registration = act(retried(place(registered, secrets=REGISTRY))).outputs["registration"]
         packed = place(
             package_model(section=package, data_digest=faces.digest, weights=weights, registration=registration)
         )
         with dsl.If(registered.outputs["Output"] == "pass"):
             promoted = promote_model(section=register, who=who, why="training pipeline", registration=registration)
-            act(retried(place(promoted, secrets=REGISTRY)))
+            act(retried(place(promoted, secrets=(*REGISTRY, "rmtl-signing"))))
             with dsl.If(target != "none"):
                 deployed = deploy_model(
-                    section=deploy, target=target, version=promoted.outputs["Output"], archive=packed.outputs["archive"]
+                    section=deploy,
+                    target=target,
+                    promotion=promoted.outputs["promotion"],
+                    archive=packed.outputs["archive"],
                 )
-                act(retried(place(deployed, secrets=("rmtl-s3", "rmtl-endpoint"))))
+                act(retried(place(deployed, secrets=(*REGISTRY, "rmtl-endpoint"))))

@@ -1,18 +1,27 @@
 """Services and versions out of reach through the command line: exit code, message, and nothing half-written."""
 
 import json
+import os
+import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from model.cli.recipe import write_values
 from model.config import Config
 from model.registry.client import open_store
+from model.registry.keys import PRIVATE_FILE, PUBLIC_FILE, SIGNING_KEY, VERIFY_KEY, make_key_pair
 from model.registry.promotion import promote
 from model.registry.registry import register_version
+from model.schema import Deployment
+from model.serving.golden import golden_pictures
+from model.storage import read_json
 from tests.command import Command, contents
+from tests.serving.load import under_load
 from tests.untrained import make_evaluation, make_weights
 
 DEAD = "http://127.0.0.1:9"
@@ -125,3 +134,41 @@ def test_a_port_that_is_none_ends_deploy_with_exit_code_2(
     assert f"RMTL_PORT={port}: need a port number" in result.stderr
     assert not (versions / "artifacts/serve").exists()
     assert f"RMTL_PORT={port} is no port number" in rmtl("doctor", cwd=versions).stdout
+
+
+@pytest.mark.service
+def test_rollback_serves_the_former_champion_within_30_s_without_a_failed_request(
+    rmtl: Command, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _local_mlflow: None
+) -> None:
+    """T35: with signed promotions, from the registry to the answers."""
+    make_key_pair(tmp_path / "keys")
+    monkeypatch.setenv(SIGNING_KEY, (tmp_path / "keys" / PRIVATE_FILE).read_text())
+    monkeypatch.setenv(VERIFY_KEY, (tmp_path / "keys" / PUBLIC_FILE).read_text())
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 1):
+        made = make_weights(config, tmp_path / f"{seed}/train", seed=seed)
+        evaluation = make_evaluation(tmp_path / f"{seed}/evaluation.json", made, 5.0)
+        register_version(config.register_, weights=made, evaluation=evaluation, out=tmp_path / f"{seed}/out.json")
+        promote(config.register_, who="ada", why="made")
+    shutil.copy(Path(__file__).parents[1] / "params.yaml", tmp_path)
+    write_values(tmp_path / "params.yaml", {"deploy.startup_s": 180, "deploy.golden": 2})
+    try:
+        result = rmtl("deploy", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        deployment = Deployment(**read_json(tmp_path / "reports/deployment.json"))
+        with under_load(deployment, golden_pictures(1)[0][0]) as load:
+            load.wait(10, "2")
+            began = time.monotonic()
+            result = rmtl("rollback", "--why", "complaints", "--json", cwd=tmp_path)
+            seconds = time.monotonic() - began
+            load.wait(10, "1")
+    finally:
+        rmtl("deploy", "--stop", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert load.failures == []
+    assert load.phases() == ["2", "1"]
+    entry = json.loads(result.stdout)
+    assert (entry["action"], entry["after"], entry["why"]) == ("rollback", "1", "complaints")
+    assert entry["endpoint"] == deployment.url
+    # The promise holds for a machine that has nothing else to do.
+    assert seconds < 30 * max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))

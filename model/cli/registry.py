@@ -1,4 +1,4 @@
-"""Commands on the MLflow registry: promote, rollback, history, lineage, verify, sync."""
+"""Commands on the MLflow registry: promote, rollback, history, keys, lineage, verify, sync."""
 
 import getpass
 import json
@@ -22,6 +22,9 @@ Uri = Annotated[str | None, typer.Argument(help="models:/name@alias or models:/n
 def promote(
     why: Why = "meets the gate",
     version: Annotated[str | None, typer.Option("--version", help="By default the challenger.")] = None,
+    approved_by: Annotated[
+        str, typer.Option("--approved-by", help="Who approved it; see register.gate.approval.")
+    ] = "",
     params: Params = PARAMS_FILE,
     as_json: AsJson = False,
 ) -> None:
@@ -32,20 +35,31 @@ def promote(
     from model.registry.promotion import promote as move_alias
 
     config = read_config(params, None)
-    entry = move_alias(config.register_, who=getpass.getuser(), why=why, version=version)
+    entry = move_alias(config.register_, who=getpass.getuser(), why=why, version=version, approved_by=approved_by)
     show(to_json(entry), as_json=as_json)
 
 
 @app.command()
-def rollback(why: Why = "roll-back", params: Params = PARAMS_FILE, as_json: AsJson = False) -> None:
-    """Make the former champion the champion again.
+def rollback(
+    why: Why = "roll-back",
+    registry_only: Annotated[bool, typer.Option("--registry-only", help="Leave a running endpoint as it is.")] = False,
+    params: Params = PARAMS_FILE,
+    as_json: AsJson = False,
+) -> None:
+    """Make the former champion the champion again, and serve it if an endpoint runs from this folder.
 
     Example: rmtl rollback --why "complaints about profile faces"
     """
+    from model.cli.serve import update_endpoint
     from model.registry.promotion import rollback as move_back
+    from model.serving.server import status
 
-    entry = move_back(read_config(params, None).register_.name, who=getpass.getuser(), why=why)
-    show(to_json(entry), as_json=as_json)
+    config = read_config(params, None)
+    entry = move_back(config.register_.name, who=getpass.getuser(), why=why)
+    endpoint = "left as it is" if registry_only else "none runs from this folder"
+    if not registry_only and status(workspace.SERVE)["running"]:
+        endpoint = update_endpoint(config).url
+    show({**to_json(entry), "endpoint": endpoint}, as_json=as_json)
 
 
 @app.command()
@@ -62,7 +76,26 @@ def history(params: Params = PARAMS_FILE, as_json: AsJson = False) -> None:
         return
     for entry in entries:
         move = f"{entry.before or '-'} -> {entry.after}"
-        typer.echo(f"{entry.sequence:>3}  {entry.when}  {entry.action:<8}  {move:<10}  {entry.who:<10}  {entry.why}")
+        why = f"{entry.why} (approved by {entry.approved_by})" if entry.approved_by else entry.why
+        typer.echo(f"{entry.sequence:>3}  {entry.when}  {entry.action:<8}  {move:<10}  {entry.who:<10}  {why}")
+
+
+@app.command()
+def keys(
+    folder: Annotated[Path, typer.Argument(help="New or without keys; keep it out of the repository.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key pair that signs promotions, and name the variables that take its halves.
+
+    Example: rmtl keys ~/.config/residual-mtl
+    """
+    from model.registry.keys import PRIVATE_FILE, PUBLIC_FILE, SIGNING_KEY, VERIFY_KEY, make_key_pair
+
+    public = make_key_pair(folder)
+    show({"private": folder / PRIVATE_FILE, "public": folder / PUBLIC_FILE, VERIFY_KEY: public}, as_json=as_json)
+    if not as_json:
+        typer.echo(f'where you promote:  export {SIGNING_KEY}="$(cat {folder / PRIVATE_FILE})"')
+        typer.echo(f"where you deploy:   export {VERIFY_KEY}={public}")
 
 
 @app.command()

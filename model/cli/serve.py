@@ -8,14 +8,14 @@ import typer
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
 from model.config import Config
-from model.errors import ConfigError, GateError
+from model.errors import ConfigError
 from model.schema import Deployment, to_json
 
 
 @app.command()
 def deploy(
     *,
-    update: Annotated[bool, typer.Option("--update", help="Replace the running endpoint.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Replace what runs, without a failed request.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the endpoint.")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Serve until SIGTERM; logs go to stderr.")] = False,
     weights: Annotated[
@@ -42,11 +42,20 @@ def deploy(
     if foreground:
         _serve(config, weights, host, as_json=as_json)
         return
-    archive = _champion_archive(config, workspace.DEPLOYED)
     if update:
-        server.stop(None, state=workspace.SERVE)
+        show(to_json(update_endpoint(config)), as_json=as_json)
+        return
+    archive = _champion_archive(config, workspace.DEPLOYED)
     deployment = server.start(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
     show(to_json(deployment), as_json=as_json)
+
+
+def update_endpoint(config: Config) -> Deployment:
+    """Serve the champion in the place of what runs, without a failed request."""
+    from model.serving.rollout import replace
+
+    archive = _champion_archive(config, workspace.DEPLOYED)
+    return replace(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
 
 
 def _serve(config: Config, weights: Path | None, host: str, *, as_json: bool) -> None:
@@ -63,14 +72,8 @@ def _serve(config: Config, weights: Path | None, host: str, *, as_json: bool) ->
 
 def _champion_archive(config: Config, out: Path) -> Path:
     """The archive of the version that the promotion log calls champion; an alias moved by hand deploys nothing."""
-    from model.registry.promotion import history
-    from model.registry.promotion_log import champions
-    from model.registry.versions import fetch
+    from model.registry.release import fetch_champion
     from model.serving.archive import package
 
-    name = config.register_.name
-    versions = champions(history(name))
-    if not versions:
-        raise GateError(f"{name}: no version was promoted; `rmtl register`, then `rmtl promote`")
-    weights = fetch(f"models:/{name}/{versions[-1]}", out / "weights")
-    return package(config.package, weights=weights, out=out, version=versions[-1])
+    version = fetch_champion(config.register_.name, out / "weights")
+    return package(config.package, weights=out / "weights", out=out, version=version)

@@ -1,5 +1,6 @@
 """The steps that DVC runs, one command each."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
@@ -7,6 +8,7 @@ import typer
 
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Overrides, Params, app, read_config, show
+from model.config import Config
 from model.schema import ValidationReport, to_json
 
 
@@ -87,7 +89,14 @@ def train(
 
 
 @app.command()
-def evaluate(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def evaluate(
+    params: Params = PARAMS_FILE,
+    overrides: Overrides = None,
+    champion: Annotated[
+        bool, typer.Option("--champion", help="Measure the champion beside them: artifacts/champion/.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Measure the trained weights: reports/evaluation.json, plots, and one HTML page.
 
     Example: rmtl evaluate --set evaluate.bootstrap=2000
@@ -95,6 +104,9 @@ def evaluate(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json:
     from model.evaluation.evaluate import evaluate as run_evaluation
 
     config = read_config(params, overrides)
+    if champion:
+        show(_evaluate_champion(config), as_json=as_json)
+        return
     report = run_evaluation(
         config.evaluate,
         weights=workspace.TRAIN,
@@ -108,16 +120,28 @@ def evaluate(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json:
 
 
 @app.command()
-def register(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def register(
+    params: Params = PARAMS_FILE,
+    overrides: Overrides = None,
+    champion_evaluation: Annotated[
+        Path | None,
+        typer.Option("--champion-evaluation", exists=True, help="Of `rmtl evaluate --champion`, after data changed."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Add the weights to the MLflow registry as `challenger` and judge them by the gate.
 
-    Example: rmtl register
+    Example: rmtl register --champion-evaluation artifacts/champion/evaluation.json
     """
     from model.registry.registry import register_version
 
     config = read_config(params, overrides)
     version = register_version(
-        config.register_, weights=workspace.TRAIN, evaluation=workspace.EVALUATION, out=workspace.REGISTRATION
+        config.register_,
+        weights=workspace.TRAIN,
+        evaluation=workspace.EVALUATION,
+        champion_evaluation=champion_evaluation,
+        out=workspace.REGISTRATION,
     )
     show(to_json(version), as_json=as_json)
 
@@ -133,6 +157,19 @@ def package(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json: 
     config = read_config(params, overrides)
     archive = build_archive(config.package, weights=workspace.TRAIN, out=workspace.ARTIFACTS)
     show({"archive": archive, "bytes": archive.stat().st_size}, as_json=as_json)
+
+
+def _evaluate_champion(config: Config) -> dict[str, Any]:
+    from model.registry.challenge import Faces, evaluate_champion
+
+    return evaluate_champion(
+        config.evaluate,
+        config.register_.name,
+        Faces(workspace.VALID_MANIFEST, workspace.DATA, config.seed),
+        evaluation=workspace.EVALUATION,
+        predictions=workspace.PREDICTIONS,
+        out=workspace.CHAMPION,
+    )
 
 
 def _print_validation(report: ValidationReport) -> None:

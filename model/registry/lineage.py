@@ -14,14 +14,12 @@ from mlflow.entities.model_registry import ModelVersion as StoredVersion
 from model.data.manifest import data_digest, read_manifest
 from model.errors import DataContractError, RegistryError
 from model.registry.client import Store, open_store
-from model.registry.versions import (
-    DATA_TAG,
-    EVALUATION_TAG,
-    WEIGHTS_TAG,
-    download_weights,
-    resolve,
-    stored_report,
-)
+from model.registry.keys import verify_keys
+from model.registry.promotion_log import PromotionLog
+from model.registry.release import check_version, promotion_of
+from model.registry.reports import EVALUATION_TAG, stored_report
+from model.registry.signature import problem_of
+from model.registry.versions import DATA_TAG, WEIGHTS_TAG, download_weights, resolve
 from model.storage import digest_file
 from model.weights import Meta
 
@@ -105,11 +103,27 @@ def _stored(store: Store, version: StoredVersion) -> tuple[Meta | None, list[Hop
         hops.append(Hop("evaluation", report.data_digest, "measured other weights" if other else ""))
     except RegistryError as error:
         hops.append(Hop("evaluation", version.tags.get(EVALUATION_TAG, _UNKNOWN), str(error)))
+    hops.append(_promotion(store, version))
     run = store.client.get_run(str(version.run_id))
     known = run.data.tags.get(run_tag(meta)) == meta.data_digest
     problem = "" if known else "the run does not name these weights and this data"
     hops.append(Hop("run", str(version.run_id), problem))
     return meta, hops
+
+
+def _promotion(store: Store, version: StoredVersion) -> Hop:
+    """The log's latest promotion of the version; a challenger has none, which breaks nothing."""
+    try:
+        promoted = promotion_of(PromotionLog.open(store, version.name).entries(), str(version.version))
+        if promoted is None:
+            return Hop("promotion", "none", "")
+        problem = problem_of(promoted, version.name, verify_keys())
+        with tempfile.TemporaryDirectory() as scratch:
+            check_version(store, version.name, promoted, Path(scratch))
+    except RegistryError as error:
+        return Hop("promotion", _UNKNOWN, str(error))
+    by = f"key {promoted.key}" if promoted.key else "no key"
+    return Hop("promotion", f"entry {promoted.sequence} by {promoted.who}, {by}", problem)
 
 
 def _code(version: StoredVersion, meta: Meta, workspace: Path) -> Iterator[Hop]:

@@ -6,7 +6,8 @@ then set until it equals the log's last champion; a kill in between or two machi
 
 import logging
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,16 +17,20 @@ from model.config import RegisterConfig
 from model.errors import GateError, RegistryError
 from model.registry.client import Store, open_store
 from model.registry.gate import judge
+from model.registry.keys import signing_key, verify_keys
 from model.registry.promotion_log import Action, Entry, PromotionLog, champions
+from model.registry.release import check_version, promotion_of
+from model.registry.reports import add_gate_report, report_tag, stored_comparison, stored_report
+from model.registry.signature import problem_of, signed
 from model.registry.versions import (
     CHALLENGER,
     CHAMPION,
     DATA_TAG,
     GATE_TAG,
+    META_TAG,
     WEIGHTS_TAG,
     download_weights,
     resolve,
-    stored_report,
 )
 from model.storage import digest_bytes
 
@@ -36,53 +41,74 @@ _logger = logging.getLogger(__name__)
 
 
 def promote(
-    config: RegisterConfig, *, who: str, why: str, version: str | None = None, expected: str | None = None
+    config: RegisterConfig,
+    *,
+    who: str,
+    why: str,
+    version: str | None = None,
+    approved_by: str = "",
+    expected: str | None = None,
 ) -> Entry:
     """Make a version (the challenger by default) the champion, if it meets the gate against the champion of now.
 
+    A champion whose promotion no configured key signed is promoted anew, which signs it.
+
     Args:
+        approved_by: who gave the approval that `register.gate.approval` asks for; kept in the log in any case.
         expected: the champion the caller decided against; by default the one found at the start.
 
     Returns:
         The entry of the log; the present one where the version is champion already.
 
     Raises:
-        GateError: conditions that failed; the alias stays, the refusal is logged.
+        ConfigError: public keys are configured and the private one is not.
+        GateError: conditions that failed, or no approval; the alias stays, the refusal is logged.
         RegistryError: another promoter came first (logged too), or weights or evaluation are not the registered ones.
         ServiceError: MLflow is out of reach.
     """
+    signing_key()
     with open_store() as store:
         log = _open_log(store, config.name)
         champion = _settle(store, log)
         address = f"models:/{config.name}/{version}" if version else f"models:/{config.name}@{CHALLENGER}"
         candidate = resolve(store, address)
         draft = _draft("promote", candidate, who=who, why=why, before=expected or champion)
+        draft = replace(draft, approved_by=approved_by)
         if str(candidate.version) == champion and expected is None:
             moves = [entry for entry in log.entries() if entry.action != "refused"]
-            return moves[-1] if moves else draft
+            if not moves or not problem_of(moves[-1], log.name, verify_keys()):
+                return moves[-1] if moves else draft
         with tempfile.TemporaryDirectory() as scratch:
-            download_weights(store, candidate, Path(scratch))
-        _enforce_gate(store, log, draft, candidate, config)
-        return _move(store, log, draft)
+            meta = download_weights(store, candidate, Path(scratch))
+        gate_digest = _enforce_gate(store, log, draft, candidate, config)
+        return _move(store, log, replace(draft, gate_digest=gate_digest, classes=",".join(meta.expressions)))
 
 
 def rollback(name: str, *, who: str, why: str) -> Entry:
     """Make the former champion the champion again; called twice, it goes two champions back.
 
     Raises:
-        RegistryError: no former champion, it is gone or altered, or another act came first.
+        ConfigError: public keys are configured and the private one is not.
+        RegistryError: no former champion, it is gone, altered or not signed, or another act came first.
         ServiceError: MLflow is out of reach.
     """
+    signing_key()
     with open_store() as store:
         log = _open_log(store, name)
         champion = _settle(store, log)
-        stack = champions(log.entries())
+        entries = log.entries()
+        stack = champions(entries)
         if len(stack) < 2:
             raise RegistryError(f"{name}: no former champion to go back to (champion: {champion or 'none'})")
         former = resolve(store, f"models:/{name}/{stack[-2]}")
+        draft = _draft("rollback", former, who=who, why=why, before=champion)
+        promoted = promotion_of(entries, stack[-2]) or draft
+        if problem := problem_of(promoted, name, verify_keys()):
+            raise RegistryError(f"{problem}; it is not gone back to, promote a version instead")
         with tempfile.TemporaryDirectory() as scratch:
-            download_weights(store, former, Path(scratch))
-        return _move(store, log, _draft("rollback", former, who=who, why=why, before=champion))
+            meta = check_version(store, name, promoted, Path(scratch))
+        classes = ",".join(meta.expressions)
+        return _move(store, log, replace(draft, gate_digest=promoted.gate_digest, classes=classes))
 
 
 def history(name: str) -> list[Entry]:
@@ -104,20 +130,41 @@ def _open_log(store: Store, name: str) -> PromotionLog:
 
 def _enforce_gate(
     store: Store, log: PromotionLog, draft: Entry, candidate: StoredVersion, config: RegisterConfig
-) -> None:
+) -> str:
+    """The digest of the gate's report, which is kept with the version."""
     report = stored_report(store, candidate)
-    former = None
+    if report.weights_digest != draft.weights_digest:
+        raise RegistryError(
+            f"models:/{config.name}/{candidate.version}: its evaluation measured weights {report.weights_digest[:12]}, "
+            f"it holds {draft.weights_digest[:12]}; register it again by `rmtl register`"
+        )
+    former = comparison = None
     if draft.before is not None:
         champion = resolve(store, f"models:/{config.name}/{draft.before}")
         former = stored_report(store, champion, report.data_digest)
-    verdict = judge(report, former, config.gate)
+        comparison = stored_comparison(store, candidate, former)
+    verdict = judge(report, former, config.gate, comparison)
     store.client.set_model_version_tag(config.name, candidate.version, GATE_TAG, verdict.gate)
-    if verdict.gate == "fail":
-        reasons = "; ".join(verdict.reasons)
+    reasons = "; ".join([*verdict.reasons, *_missing_approval(draft, config)])
+    if reasons:
         _append(store, log, replace(draft, action="refused", why=f"gate: {reasons}"[:WHY_LONGEST]))
         raise GateError(
             f"models:/{config.name}/{candidate.version} does not meet the gate, `{CHAMPION}` stays at "
             f"{draft.before or 'none'}: {reasons}"
+        )
+    about = {"model": config.name, "version": draft.after, "champion": draft.before, "when": draft.when}
+    measured = {"data_digest": report.data_digest, "evaluation": candidate.tags[report_tag(report.data_digest)]}
+    limits = config.gate.model_dump(mode="json")
+    return add_gate_report(store, candidate, {"format": 1, **about, **measured, "limits": limits, **asdict(verdict)})
+
+
+def _missing_approval(draft: Entry, config: RegisterConfig) -> Iterator[str]:
+    allowed = config.gate.approval
+    if allowed and draft.approved_by not in allowed:
+        given = f"not of {draft.approved_by}" if draft.approved_by else "none was given"
+        yield (
+            f"approval of {' or '.join(allowed)} is needed (register.gate.approval), {given}; "
+            "`rmtl promote --approved-by NAME`"
         )
 
 
@@ -143,7 +190,7 @@ def _append(store: Store, log: PromotionLog, draft: Entry, *, expected: bool = F
         if expected and _champion(store, log.name, entries) != draft.before:
             return None
         previous = digest_bytes(entries[-1].text().encode()) if entries else ""
-        entry = replace(draft, sequence=len(entries) + 1, previous=previous)
+        entry = signed(replace(draft, sequence=len(entries) + 1, previous=previous), log.name)
         if log.append(entry):
             return entry
 
@@ -180,4 +227,5 @@ def _draft(action: Action, version: StoredVersion, *, who: str, why: str, before
         weights_digest=version.tags.get(WEIGHTS_TAG, ""),
         data_digest=version.tags.get(DATA_TAG, ""),
         previous="",
+        meta_digest=version.tags.get(META_TAG, ""),
     )

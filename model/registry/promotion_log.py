@@ -7,7 +7,7 @@ compare-and-set. Entries are ordered by number, not by clock, and each holds the
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Literal
 
 from mlflow.exceptions import MlflowException
@@ -30,6 +30,9 @@ class Entry:
 
     `when` is UTC and informative, `sequence` orders. `before` is the champion at the time (null: none), `after` the
     version asked for. `previous` is the SHA-256 of the entry before, empty for the first.
+
+    A move also holds the digests of meta.json and of the gate's report, and the `classes` in order; `signature` is that
+    of `statement` by the key `key`, both empty where no key was configured.
     """
 
     sequence: int
@@ -42,10 +45,22 @@ class Entry:
     weights_digest: str
     data_digest: str
     previous: str
+    meta_digest: str = ""
+    classes: str = ""
+    gate_digest: str = ""
+    approved_by: str = ""
+    key: str = ""
+    signature: str = ""
 
     def text(self) -> str:
-        """Canonical JSON, one line."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        """Canonical JSON, one line; fields with a default are left out where they are empty."""
+        optional = {item.name for item in fields(self) if item.default is not MISSING}
+        values = {name: value for name, value in asdict(self).items() if value or name not in optional}
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+    def statement(self, name: str) -> bytes:
+        """What is signed of an act on the model `name`: all but the signature, and so by `previous` all acts before."""
+        return f"residual-mtl promotion of {name}\n{replace(self, signature='').text()}".encode()
 
 
 class PromotionLog:
@@ -126,9 +141,10 @@ def champions(entries: list[Entry]) -> list[str]:
             case "promote":
                 if not stack and entry.before is not None:
                     stack.append(entry.before)
-                stack.append(entry.after)
+                if stack[-1:] != [entry.after]:
+                    stack.append(entry.after)
             case "rollback":
-                stack.pop()
+                del stack[-1:]
             case "refused":
                 pass
     return stack

@@ -1,7 +1,5 @@
 """Registration: weights and their evaluation become a version with a gate verdict and the alias `challenger`."""
 
-import hashlib
-import json
 import logging
 import shutil
 import tempfile
@@ -13,32 +11,37 @@ from mlflow.exceptions import MlflowException
 
 from model.config import RegisterConfig, flatten
 from model.errors import CheckpointError, RegistryError
+from model.evaluation.comparison import COMPARISON_FILE, read_comparison
 from model.registry.client import Store, open_store
 from model.registry.flavour import write_mlmodel
 from model.registry.gate import Verdict, judge
 from model.registry.lineage import origin_tags, run_tag
 from model.registry.promotion_log import PromotionLog
+from model.registry.reports import (
+    EVALUATION_TAG,
+    comparison_place,
+    keep_file,
+    read_report,
+    report_file,
+    report_tag,
+    stored_comparison,
+    stored_report,
+)
 from model.registry.tracking import log_params, log_points, start_run, sync_run
 from model.registry.versions import (
     CHALLENGER,
     CHAMPION,
     DATA_TAG,
-    EVALUATION_TAG,
     GATE_TAG,
+    IDENTITY_TAG,
     META_TAG,
+    MODEL_TAG,
     WEIGHTS_TAG,
-    read_report,
-    report_file,
-    report_tag,
-    stored_report,
+    identity,
 )
 from model.schema import INTENDED_USE, EvaluationReport, ModelVersion, to_json
 from model.storage import digest_file, write_json
 from model.weights import META_FILE, WEIGHTS_FILE, Meta, load_weights
-
-IDENTITY_TAG = "identity"
-MODEL_TAG = "logged_model"
-"""MLflow itself does not tell which logged model a version was made from."""
 
 SPOOL_FILE = "metrics.jsonl"
 HISTORY_FILE = "history.csv"
@@ -47,12 +50,22 @@ _logger = logging.getLogger(__name__)
 
 
 def register_version(
-    config: RegisterConfig, *, weights: Path, evaluation: Path, out: Path, model_card: Path | None = None
+    config: RegisterConfig,
+    *,
+    weights: Path,
+    evaluation: Path,
+    out: Path,
+    champion_evaluation: Path | None = None,
+    model_card: Path | None = None,
 ) -> ModelVersion:
     """Register weights once: the same weights give the same version, with the new evaluation added to it.
 
     The training's spool beside the weights is uploaded first; weights without one get a run of their own. The gate's
     verdict is written to `out` and tagged, and does not fail the call. The champion's own version keeps its alias only.
+
+    Args:
+        champion_evaluation: the champion's evaluation on the same data, which is kept with the champion; a comparison
+            beside it is kept with the new version. A path where nothing is stands for no champion.
 
     Raises:
         RegistryError: weights or evaluation are missing, altered, or do not belong together.
@@ -66,9 +79,12 @@ def register_version(
         version = _add_evaluation(store, version, evaluation, report)
         _add_reports(store, run_id, weights, evaluation, model_card)
         champion = store.client.get_registered_model(config.name).aliases.get(CHAMPION)
+        itself = str(champion) == str(version.version)
+        if champion_evaluation is not None and champion_evaluation.exists() and not itself:
+            version = _add_opponent(store, version, champion, champion_evaluation)
         verdict = _judge(store, version, report, champion, config)
         store.client.set_model_version_tag(config.name, version.version, GATE_TAG, verdict.gate)
-        if str(version.version) != str(champion):
+        if not itself:
             store.client.set_registered_model_alias(config.name, CHALLENGER, version.version)
     result = ModelVersion(
         name=config.name,
@@ -79,7 +95,8 @@ def register_version(
         gate=verdict.gate,
         reasons=verdict.reasons,
     )
-    write_json(out, {**to_json(result), "champion": champion, "notes": verdict.notes})
+    about = {"champion": champion, "notes": verdict.notes, "approval": list(config.gate.approval)}
+    write_json(out, {**to_json(result), **about})
     return result
 
 
@@ -115,12 +132,6 @@ def _ensure_model(store: Store, name: str) -> None:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     PromotionLog.open(store, name)
-
-
-def identity(meta: Meta) -> str:
-    """Digest of what decides a version's answers: weights, network, mean shape and temperature."""
-    deciding = [meta.weights_digest, meta.net.model_dump(mode="json"), meta.mean_shape, meta.temperature]
-    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 
 def _find(store: Store, name: str, meta: Meta) -> StoredVersion | None:
@@ -171,20 +182,30 @@ def _tags(meta: Meta) -> dict[str, str]:
 
 
 def _add_evaluation(store: Store, version: StoredVersion, evaluation: Path, report: EvaluationReport) -> StoredVersion:
-    client, digest, run_id = store.client, digest_file(evaluation), str(version.run_id)
-    data = report.data_digest
-    if version.tags.get(report_tag(data)) != digest:
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch) / report_file(data)
-            copy.parent.mkdir()
-            shutil.copyfile(evaluation, copy)
-            client.log_model_artifacts(version.tags[MODEL_TAG], scratch)
-        client.set_model_version_tag(version.name, version.version, report_tag(data), digest)
-    client.set_model_version_tag(version.name, version.version, EVALUATION_TAG, data)
+    client, run_id = store.client, str(version.run_id)
+    keep_file(store, version, evaluation, report_file(report.data_digest), report_tag(report.data_digest))
+    client.set_model_version_tag(version.name, version.version, EVALUATION_TAG, report.data_digest)
     started = client.get_run(run_id).info.start_time
     points = [(name, 0, started, float(value)) for name, value in report.summary.items() if value is not None]
     log_points(store, run_id, points)
     return client.get_model_version(version.name, version.version)
+
+
+def _add_opponent(store: Store, version: StoredVersion, champion: str | None, evaluation: Path) -> StoredVersion:
+    """Keep the champion's evaluation on the new data, which is not its latest one by that, and the comparison."""
+    report = read_report(evaluation)
+    former = store.client.get_model_version(version.name, champion) if champion is not None else None
+    if former is None or former.tags.get(WEIGHTS_TAG) != report.weights_digest:
+        raise RegistryError(
+            f"{evaluation}: measured weights {report.weights_digest[:12]}, champion is {champion or 'none'} "
+            f"({former.tags.get(WEIGHTS_TAG, '')[:12] if former else '-'}); run `rmtl evaluate --champion` again"
+        )
+    keep_file(store, former, evaluation, report_file(report.data_digest), report_tag(report.data_digest))
+    comparison = evaluation.with_name(COMPARISON_FILE)
+    if comparison.exists():
+        where = comparison_place(read_comparison(comparison))
+        keep_file(store, version, comparison, f"{where}.json", where)
+    return store.client.get_model_version(version.name, version.version)
 
 
 def _add_reports(store: Store, run_id: str, weights: Path, evaluation: Path, model_card: Path | None) -> None:
@@ -201,5 +222,5 @@ def _judge(
 ) -> Verdict:
     if champion is None or str(champion) == str(version.version):
         return judge(report, None, config.gate)
-    former = store.client.get_model_version(config.name, champion)
-    return judge(report, stored_report(store, former, report.data_digest), config.gate)
+    former = stored_report(store, store.client.get_model_version(config.name, champion), report.data_digest)
+    return judge(report, former, config.gate, stored_comparison(store, version, former))

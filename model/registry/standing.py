@@ -18,6 +18,17 @@ def is_registered(name: str, version: str, *, weights_digest: str, judged_agains
     return judged and found == (version, weights_digest)
 
 
+def champion_weights(name: str) -> str | None:
+    """Digest of the champion's weights; None where there is no champion.
+
+    Raises:
+        ServiceError: MLflow is out of reach.
+    """
+    with open_store() as store:
+        found = _version(store, f"models:/{name}@{CHAMPION}")
+    return found[1] if found else None
+
+
 def is_champion(name: str, version: str, *, weights_digest: str) -> bool:
     """Whether the version with these weights is champion now.
 

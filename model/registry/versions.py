@@ -1,20 +1,20 @@
-"""Reading versions back: addresses, weights and evaluations, each checked against the digests in its tags.
+"""Reading versions back: addresses and weights, checked against the digests in the version's tags.
 
-Of a version's artifacts only `weights.safetensors`, `meta.json` and `evaluations/*.json` are ever fetched, by name.
+Of a version's artifacts only `weights.safetensors`, `meta.json` and the JSON files of `model.registry.reports` are ever
+fetched, by name.
 """
 
+import hashlib
+import json
 import re
-import tempfile
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion as StoredVersion
 from mlflow.exceptions import MlflowException
-from pydantic import TypeAdapter, ValidationError
 
-from model.errors import CheckpointError, RegistryError, StorageError
+from model.errors import CheckpointError, RegistryError
 from model.registry.client import Store, open_store
-from model.schema import EvaluationReport
-from model.storage import atomic_path, digest_file, read_json
+from model.storage import atomic_path, digest_file
 from model.weights import META_FILE, WEIGHTS_FILE, Meta, load_weights
 
 CHAMPION = "champion"
@@ -23,11 +23,11 @@ WEIGHTS_TAG = "weights_digest"
 META_TAG = "meta_digest"
 DATA_TAG = "data_digest"
 GATE_TAG = "gate"
-EVALUATION_TAG = "evaluation"
-"""Data digest of the latest evaluation; `evaluation.<data digest>` is the SHA-256 of each one's file."""
+IDENTITY_TAG = "identity"
+MODEL_TAG = "logged_model"
+"""MLflow itself does not tell which logged model a version was made from."""
 
 _URI = re.compile(r"^models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>[0-9]+))$")
-_REPORT = TypeAdapter(EvaluationReport)
 
 
 def fetch(uri: str, into: Path) -> Path:
@@ -73,11 +73,11 @@ def download_weights(store: Store, version: StoredVersion, folder: Path) -> Meta
     Raises:
         RegistryError: an unsigned version, a missing file, or other bytes than were registered.
     """
-    where = _name(version)
+    where = name_of(version)
     if WEIGHTS_TAG not in version.tags or META_TAG not in version.tags:
         raise RegistryError(f"{where}: carries no digests, so nothing of it is loaded; register it by `rmtl register`")
     for file in (META_FILE, WEIGHTS_FILE):
-        _download(store, version, file, folder)
+        download_file(store, version, file, folder)
     found = {META_TAG: digest_file(folder / META_FILE), WEIGHTS_TAG: digest_file(folder / WEIGHTS_FILE)}
     for tag, digest in found.items():
         if digest != version.tags[tag]:
@@ -91,57 +91,26 @@ def download_weights(store: Store, version: StoredVersion, folder: Path) -> Meta
         raise RegistryError(f"{where}: {error}") from error
 
 
-def read_report(path: Path) -> EvaluationReport:
-    """An evaluation from its file.
+def identity(meta: Meta) -> str:
+    """Digest of what decides a version's answers: weights, network, mean shape and temperature."""
+    deciding = [meta.weights_digest, meta.net.model_dump(mode="json"), meta.mean_shape, meta.temperature]
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+def download_file(store: Store, version: StoredVersion, file: str, folder: Path) -> Path:
+    """One file of a version's artifacts.
 
     Raises:
-        RegistryError: missing or malformed.
+        RegistryError: it is not there.
     """
-    try:
-        report = _REPORT.validate_python(read_json(path))
-    except (ValidationError, StorageError) as error:
-        raise RegistryError(f"{path}: not an evaluation: {error}; run `rmtl evaluate`") from error
-    if not re.fullmatch(r"[\w-]{1,64}", report.data_digest):
-        raise RegistryError(f"{path}: data_digest {report.data_digest!r} is not a digest; run `rmtl evaluate`")
-    return report
-
-
-def stored_report(store: Store, version: StoredVersion, data_digest: str | None = None) -> EvaluationReport:
-    """A version's evaluation on this data, else its latest one.
-
-    Raises:
-        RegistryError: it has none, or the file is not the registered one.
-    """
-    latest = version.tags.get(EVALUATION_TAG, "")
-    data = data_digest if data_digest and report_tag(data_digest) in version.tags else latest
-    expected = version.tags.get(report_tag(data))
-    if expected is None:
-        raise RegistryError(f"{_name(version)}: has no evaluation; register it again by `rmtl register`")
-    with tempfile.TemporaryDirectory() as scratch:
-        path = _download(store, version, report_file(data), Path(scratch))
-        if digest_file(path) != expected:
-            raise RegistryError(f"{_name(version)}: {report_file(data)} was altered; evaluate and register again")
-        return read_report(path)
-
-
-def report_tag(data_digest: str) -> str:
-    """Name of the tag that holds the digest of an evaluation on this data."""
-    return f"{EVALUATION_TAG}.{data_digest}"
-
-
-def report_file(data_digest: str) -> str:
-    """Place of an evaluation among a version's artifacts."""
-    return f"evaluations/{data_digest}.json"
-
-
-def _download(store: Store, version: StoredVersion, file: str, folder: Path) -> Path:
     try:
         return store.download(str(version.source), file, folder)
     except (OSError, MlflowException) as error:
         if isinstance(error, MlflowException) and error.error_code == "INTERNAL_ERROR":
             raise
-        raise RegistryError(f"{_name(version)}: has no {file} among its artifacts; register it again") from error
+        raise RegistryError(f"{name_of(version)}: has no {file} among its artifacts; register it again") from error
 
 
-def _name(version: StoredVersion) -> str:
+def name_of(version: StoredVersion) -> str:
+    """The address of a version."""
     return f"models:/{version.name}/{version.version}"

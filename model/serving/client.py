@@ -9,15 +9,20 @@ import requests
 
 from model.errors import ServiceError
 from model.schema import Box
+from model.serving.schema import BODY_TYPE_HEADER
 
 TIMEOUT_S = 60.0
 
 
 class EndpointClient:
-    """Calls one endpoint; `url` is its address, `http://host:port`, or that with `/predictions/NAME` behind."""
+    """Calls one endpoint; `url` is its address, `http://host:port`, or that with `/predictions/NAME` behind.
 
-    def __init__(self, url: str, *, model: str = "residual-mtl", token: str | None = None) -> None:
+    With `inner` it is TorchServe itself that is asked, in the way of the router.
+    """
+
+    def __init__(self, url: str, *, model: str = "residual-mtl", token: str | None = None, inner: bool = False) -> None:
         base = url.rstrip("/")
+        self._inner = inner
         self.url = base if "/predictions/" in base else f"{base}/predictions/{model}"
         self._session = requests.Session()
         if token:
@@ -46,10 +51,11 @@ class EndpointClient:
         Raises:
             ServiceError: as `predict`.
         """
+        headers = {"Content-Type": content_type}
+        if self._inner:
+            headers = {"Content-Type": "application/octet-stream", BODY_TYPE_HEADER: content_type}
         try:
-            response = self._session.post(
-                self.url, data=body, headers={"Content-Type": content_type}, timeout=TIMEOUT_S
-            )
+            response = self._session.post(self.url, data=body, headers=headers, timeout=TIMEOUT_S)
             answer = response.json()
         except requests.JSONDecodeError as error:
             raise ServiceError(

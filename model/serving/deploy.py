@@ -12,13 +12,14 @@ import requests
 from model.config import DeployConfig
 from model.errors import CheckpointError, ConfigError, ServiceError
 from model.schema import Deployment, to_json
-from model.serving import server
 from model.serving.archive import read_package, unpack
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
 from model.serving.kserve import Release, serve_image, service_name, storage_uri
 from model.serving.predictor import Predictor
+from model.serving.rollout import replace as replace_endpoint
 from model.storage import write_json
+from model.weights import Meta, load_meta
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def deploy_archive(section: DeployConfig, archive: Archive, *, target: str, stat
     Args:
         section: limits of the endpoint.
         archive: its path may be the folder that holds the `.mar`.
-        target: `local` for an endpoint like that of `rmtl deploy`, which replaces one that runs; or `kserve`.
+        target: `local` for an endpoint like that of `rmtl deploy`, which takes the place of one that runs; or `kserve`.
         state: folder of a local endpoint.
         out: JSON file.
 
@@ -53,8 +54,7 @@ def deploy_archive(section: DeployConfig, archive: Archive, *, target: str, stat
     mar = _mar(archive.path)
     match target:
         case "local":
-            server.stop(None, state=state)
-            return server.start(section, archive=mar, state=state, report=out)
+            return replace_endpoint(section, archive=mar, state=state, report=out)
         case "kserve":
             deployment = deploy_on_cluster(section, replace(archive, path=mar))
             write_json(out, to_json(deployment))
@@ -121,6 +121,16 @@ def _reaches(url: str) -> bool:
         return requests.get(f"{url}/ping", timeout=REACH_S).status_code == 200
     except requests.RequestException:
         return False
+
+
+def read_archive(archive: Path) -> Meta:
+    """What the weights in an archive, or in the folder that holds it, say of themselves.
+
+    Raises:
+        CheckpointError: no archive, or one that is unsafe or unusable.
+    """
+    with TemporaryDirectory() as scratch:
+        return load_meta(unpack(_mar(archive), Path(scratch) / "weights"))
 
 
 def _mar(archive: Path) -> Path:

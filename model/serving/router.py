@@ -1,5 +1,8 @@
 """The door of the endpoint: checks token, size and load before a request reaches TorchServe on its closed port.
 
+On SIGHUP it reads its files anew and sends what comes from then on to the TorchServe that they name; once the former
+one has answered all it was asked, the name of the new one is written to `router.active`.
+
 Run: python -m model.serving.router artifacts/serve
 """
 
@@ -7,6 +10,7 @@ import asyncio
 import hmac
 import json
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from model.errors import FaceError
 from model.serving.schema import (
     BODY_TYPE_HEADER,
     DIGEST_HEADER,
@@ -31,12 +36,14 @@ from model.serving.schema import (
     RequestError,
     problem,
 )
-from model.storage import read_json
+from model.serving.upstream import Upstream
+from model.storage import atomic_path, read_json
 
 logger = logging.getLogger(__name__)
 
 SETTINGS_FILE = "router.json"
 TOKEN_FILE = "client_token"
+ACTIVE_FILE = "router.active"
 UPSTREAM_KEY_FILE = "key_file.json"
 BODY_TIMEOUT_S = 30.0
 PING_TIMEOUT_S = 2.0
@@ -44,10 +51,14 @@ PING_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True)
 class RouterSettings:
-    """Where the router listens, whom it asks, and its limits; written by `server.start`, beside the two keys."""
+    """Where the router listens, whom it asks, and its limits; written by `server`, beside the client's token.
+
+    `server` names the folder of the TorchServe that listens at `upstream`; its key lies there.
+    """
 
     host: str
     port: int
+    server: str
     upstream: str
     model: str
     max_body_bytes: int
@@ -61,19 +72,20 @@ class RouterSettings:
 
 
 class Router:
-    """The application's state: keys, limits, and the requests under way."""
+    """The application's state: keys, limits, whom it asks, and the requests under way."""
 
     def __init__(self, settings: RouterSettings, *, token: str, upstream_token: str) -> None:
         self._settings = settings
         self._token = token.encode()
         self._in_flight = 0
-        self._client = httpx.AsyncClient(
-            base_url=settings.upstream,
-            headers={"Authorization": f"Bearer {upstream_token}", "Content-Type": "application/octet-stream"},
-            timeout=settings.timeout_s,
-            limits=httpx.Limits(max_connections=settings.max_in_flight + 4),
-            trust_env=False,
-        )
+        self._upstream = _upstream(settings, upstream_token)
+
+    async def switch(self, settings: RouterSettings, *, token: str, upstream_token: str) -> None:
+        """Ask another TorchServe from now on; returns once the former one has answered all that it was asked."""
+        former = self._upstream
+        self._settings, self._token = settings, token.encode()
+        self._upstream = _upstream(settings, upstream_token)
+        await former.drain()
 
     @property
     def app(self) -> Starlette:
@@ -81,8 +93,10 @@ class Router:
 
         @asynccontextmanager
         async def lifespan(_: Starlette) -> AsyncIterator[None]:
-            async with self._client:
+            try:
                 yield
+            finally:
+                await self._upstream.client.aclose()
 
         return Starlette(
             routes=[
@@ -109,7 +123,7 @@ class Router:
 
     async def _ping(self, _: Request) -> Response:
         try:
-            answer = await self._client.get("/ping", timeout=PING_TIMEOUT_S)
+            answer = await self._upstream.client.get("/ping", timeout=PING_TIMEOUT_S)
             ready = answer.status_code == 200 and answer.json().get("status") == "Healthy"
         except (httpx.HTTPError, ValueError):
             ready = False
@@ -144,7 +158,7 @@ class Router:
         path = f"/predictions/{self._settings.model}"
         try:
             headers = {BODY_TYPE_HEADER: content_type.encode("ascii", "replace").decode()}
-            answer = await self._client.post(path, content=body, headers=headers)
+            answer = await self._upstream.post(path, body, headers)
         except httpx.HTTPError as error:
             logger.warning("no answer from TorchServe: %r", error)
             raise RequestError("overloaded", "the model did not answer in time; try again later") from error
@@ -172,18 +186,44 @@ class Router:
         return self._refusal("overloaded", "the request could not be served; try again later")
 
 
-def load_router(folder: Path) -> tuple[Router, RouterSettings]:
-    """A router from the files that `server.start` wrote into `folder`."""
+def _upstream(settings: RouterSettings, token: str) -> Upstream:
+    # Beside the requests under way there are questions whether it is ready.
+    return Upstream(settings.upstream, token, timeout_s=settings.timeout_s, connections=settings.max_in_flight + 4)
+
+
+def read_settings(folder: Path) -> tuple[RouterSettings, dict[str, str]]:
+    """Settings and both tokens from the files of `server`, the latter as arguments of a router."""
     settings = RouterSettings(**read_json(folder / SETTINGS_FILE))
     token = (folder / TOKEN_FILE).read_text().strip()
-    upstream_token = read_json(folder / UPSTREAM_KEY_FILE)["inference"]["key"]
-    return Router(settings, token=token, upstream_token=upstream_token), settings
+    upstream_token = read_json(folder / settings.server / UPSTREAM_KEY_FILE)["inference"]["key"]
+    return settings, {"token": token, "upstream_token": upstream_token}
 
 
-def main(folder: Path) -> None:
-    """Serve until terminated."""
-    router, settings = load_router(folder)
-    uvicorn.run(
+async def follow(router: Router, folder: Path) -> None:
+    """Switch to what the files say now, and tell it; with unreadable files all stays as it is."""
+    try:
+        settings, tokens = read_settings(folder)
+    except (FaceError, OSError, KeyError, TypeError) as error:
+        logger.error("settings not taken over: %r", error)
+        return
+    await router.switch(settings, **tokens)
+    with atomic_path(folder / ACTIVE_FILE) as temporary:
+        temporary.write_text(settings.server)
+    logger.info("%s answers now", settings.server)
+
+
+async def serve(folder: Path) -> None:
+    """Answer until terminated, following the files on SIGHUP."""
+    settings, tokens = read_settings(folder)
+    router, tasks = Router(settings, **tokens), set[asyncio.Task[None]]()
+
+    def reload() -> None:
+        task = asyncio.ensure_future(follow(router, folder))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+    config = uvicorn.Config(
         router.app,
         host=settings.host,
         port=settings.port,
@@ -192,9 +232,10 @@ def main(folder: Path) -> None:
         server_header=False,
         timeout_graceful_shutdown=10,
     )
+    await uvicorn.Server(config).serve()
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format=json.dumps({"time": "%(asctime)s", "text": "%(message)s"}))
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    main(Path(sys.argv[1]))
+    asyncio.run(serve(Path(sys.argv[1])))

@@ -3,12 +3,12 @@
 import logging
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,22 @@ import requests
 from model.config import DeployConfig
 from model.errors import ServiceError
 from model.schema import Box, Deployment, to_json
-from model.serving import processes, torchserve
+from model.serving import processes, running, torchserve
 from model.serving.archive import read_package, unpack
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
 from model.serving.predictor import Predictor
-from model.serving.router import SETTINGS_FILE, TOKEN_FILE, UPSTREAM_KEY_FILE, RouterSettings
-from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java, free_ports
-from model.storage import atomic_path, read_json, write_json
+from model.serving.router import SETTINGS_FILE, TOKEN_FILE, RouterSettings
+from model.serving.running import is_whole
+from model.serving.slot import POLL_S, Slot, open_slot, sweep, wait_ready
+from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java
+from model.storage import atomic_path, write_json
 
 __all__ = ["Surroundings", "find_java", "is_whole", "start", "status", "stop"]
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "state.json"
 UPSTREAM_TIMEOUT_S = 60.0
-
-_PROCESSES = ("router", "torchserve")
-"""In the order in which they end: the router answers what is under way while TorchServe still works."""
 
 Golden = Sequence[tuple[bytes, list[Box] | None]]
 
@@ -88,26 +86,20 @@ def start(
         raise ServiceError(f"{state}: an endpoint is running from this folder; `rmtl deploy --stop` first")
     port = check_port(asked_port())
     find_java()
-    with tempfile.TemporaryDirectory() as scratch:
-        weights = unpack(archive, Path(scratch) / "weights")
-        version = read_package(weights).model_version
-        predictor = Predictor(weights, version=version)
-        _prepare(config, archive, state, (around.host, port))
+    model, url = archive.stem, f"http://{LOCALHOST}:{port}"
+    with unpacked(archive) as predictor:
+        sweep(state)
         try:
-            client = _launch(config, state, archive.stem, console=around.console)
-            _compare(client, predictor, golden or golden_pictures(config.golden))
+            slot = come_up(config, archive, state, console=around.console)
+            write_settings(config, state, slot, model=model, address=(around.host, port))
+            write_token(state)
+            _launch_router(config, state, url, console=around.console)
+            client = EndpointClient(url, model=model, token=(state / TOKEN_FILE).read_text().strip())
+            compare(client, predictor, golden or golden_pictures(config.golden))
         except BaseException:
-            _end(state)
+            running.end(state)
             raise
-    deployment = Deployment(
-        url=f"http://{LOCALHOST}:{port}",
-        model=archive.stem,
-        version=version,
-        pid=read_json(state / STATE_FILE)["router"][0],
-        key_file=str(state / TOKEN_FILE),
-    )
-    write_json(report, to_json(deployment))
-    return deployment
+        return write_report(report, state, model=model, version=predictor.model_version, port=port)
 
 
 def stop(deployment: Deployment | None, *, state: Path) -> bool:
@@ -115,7 +107,7 @@ def stop(deployment: Deployment | None, *, state: Path) -> bool:
 
     The folder tells; the deployment's number is used where the folder is gone.
     """
-    ended = _end(state)
+    ended = running.end(state)
     if deployment and deployment.pid and not ended and _is_router(deployment.pid):
         ended = processes.terminate([psutil.Process(deployment.pid)])
     return ended
@@ -123,56 +115,58 @@ def stop(deployment: Deployment | None, *, state: Path) -> bool:
 
 def status(state: Path) -> dict[str, Any]:
     """Whether an endpoint runs from this folder, whether it is ready, and at which address."""
-    if not (state / STATE_FILE).is_file():
-        return {"running": False, "ready": False, "url": None}
-    found = _processes(state)
-    settings = RouterSettings(**read_json(state / SETTINGS_FILE))
+    runs = running.router(state) is not None or any(slot.find() for slot in running.slots(state))
+    settings = running.settings_of(state)
+    if settings is None:
+        return {"running": runs, "ready": False, "url": None}
     url = f"http://{settings.host}:{settings.port}"
-    return {"running": bool(found), "ready": bool(found) and _ready(url), "url": url}
+    return {"running": runs, "ready": runs and _ready(url), "url": url}
 
 
-def is_whole(state: Path) -> bool:
-    """Whether router and TorchServe both run."""
-    return len(_processes(state)) == len(_PROCESSES)
+def come_up(config: DeployConfig, archive: Path, state: Path, *, console: bool = False) -> Slot:
+    """Start a TorchServe, note it, and wait until its model is loaded.
+
+    Raises:
+        ServiceError: it was not within `deploy.startup_s`.
+        FaceError: no Java.
+    """
+    deadline = time.monotonic() + config.startup_s
+    slot = open_slot(config, archive, state, console=console)
+    running.note_slots(state, [*running.slots(state), slot])
+    wait_ready(slot, state, deadline)
+    return slot
 
 
-def _prepare(config: DeployConfig, archive: Path, state: Path, address: tuple[str, int]) -> None:
-    store = state / "store"
-    shutil.rmtree(store, ignore_errors=True)
-    store.mkdir(parents=True)
-    shutil.copyfile(archive, store / archive.name)
-    ports = torchserve.Ports(*free_ports(len(torchserve.Ports._fields)))
-    max_body = config.max_body_mb << 20
-    text = torchserve.configuration(ports, store=store, archive=archive.name, max_body_bytes=max_body)
-    (state / "config.properties").write_text(text)
-    (state / UPSTREAM_KEY_FILE).unlink(missing_ok=True)
+def write_settings(config: DeployConfig, state: Path, slot: Slot, *, model: str, address: tuple[str, int]) -> None:
+    """Write what the router goes by: whom it asks, its own address and its limits."""
     settings = RouterSettings(
         host=address[0],
         port=address[1],
-        upstream=f"http://{LOCALHOST}:{ports.inference}",
-        model=archive.stem,
-        max_body_bytes=max_body,
+        server=slot.name,
+        upstream=slot.upstream,
+        model=model,
+        max_body_bytes=config.max_body_mb << 20,
         max_in_flight=config.max_in_flight,
         retry_after_s=config.retry_after_s,
         timeout_s=UPSTREAM_TIMEOUT_S,
     )
     write_json(state / SETTINGS_FILE, settings.to_json())
-    token = os.environ.get("RMTL_ENDPOINT_TOKEN") or secrets.token_urlsafe(24)
-    with atomic_path(state / TOKEN_FILE) as temporary:
+
+
+def write_token(state: Path) -> None:
+    """Write the token that is asked for, else leave the one that clients of a running router know, else a new one."""
+    path, asked = state / TOKEN_FILE, os.environ.get("RMTL_ENDPOINT_TOKEN")
+    if not asked and path.is_file() and running.router(state):
+        return
+    with atomic_path(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as stream:
-            stream.write(token + "\n")
+            stream.write((asked or secrets.token_urlsafe(24)) + "\n")
 
 
-def _launch(config: DeployConfig, state: Path, name: str, *, console: bool) -> EndpointClient:
-    """Start both processes, note them, and wait until the model is ready."""
-    scratch = Path(tempfile.mkdtemp(prefix="rmtl-", dir="/tmp"))
+def _launch_router(config: DeployConfig, state: Path, url: str, *, console: bool) -> None:
+    """Start the router, note it, and wait until it finds the model ready."""
     deadline = time.monotonic() + config.startup_s
-    server = torchserve.launch(state, store=state / "store", scratch=scratch, console=console)
-    noted: dict[str, Any] = {"scratch": str(scratch), "torchserve": processes.identity(server.pid)}
-    write_json(state / STATE_FILE, noted)
-    while not (state / UPSTREAM_KEY_FILE).is_file():
-        _wait(server, deadline, state)
     with (state / "router.log").open("wb") as log:
         command = [sys.executable, "-m", "model.serving.router", str(state)]
         environment = torchserve.clean_environment()
@@ -180,23 +174,29 @@ def _launch(config: DeployConfig, state: Path, name: str, *, console: bool) -> E
         router = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    write_json(state / STATE_FILE, noted | {"router": processes.identity(router.pid)})
-    url = f"http://{LOCALHOST}:{read_json(state / SETTINGS_FILE)['port']}"
+    running.note_router(state, router.pid)
     while not _ready(url):
-        _wait(server, deadline, state)
-        _wait(router, deadline, state)
-    return EndpointClient(url, model=name, token=(state / TOKEN_FILE).read_text().strip())
+        if router.poll() is not None:
+            raise ServiceError(f"the router ended with {router.returncode} while starting; see the logs in {state}")
+        if time.monotonic() > deadline:
+            raise ServiceError(f"the model was not ready within `deploy.startup_s`; see the logs in {state}")
+        time.sleep(POLL_S)
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float, state: Path) -> None:
-    if process.poll() is not None:
-        raise ServiceError(f"a server process ended with {process.returncode} while starting; see the logs in {state}")
-    if time.monotonic() > deadline:
-        raise ServiceError(f"the model was not ready within `deploy.startup_s`; see the logs in {state}")
-    time.sleep(0.1)
+@contextmanager
+def unpacked(archive: Path) -> Iterator[Predictor]:
+    """A predictor in this process of what the archive holds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        weights = unpack(archive, Path(scratch) / "weights")
+        yield Predictor(weights, version=read_package(weights).model_version)
 
 
-def _compare(client: EndpointClient, predictor: Predictor, golden: Golden) -> None:
+def compare(client: EndpointClient, predictor: Predictor, golden: Golden) -> None:
+    """See that a server gives the predictor's answers.
+
+    Raises:
+        ServiceError: it does not, or does not answer.
+    """
     for number, (content, boxes) in enumerate(golden):
         wrong = differences(predictor.predict(content, boxes), client.predict(content, boxes))
         if wrong:
@@ -204,30 +204,25 @@ def _compare(client: EndpointClient, predictor: Predictor, golden: Golden) -> No
     logger.info("%d golden answers agree", len(golden))
 
 
+def write_report(report: Path, state: Path, *, model: str, version: str, port: int) -> Deployment:
+    """Write and return what runs now."""
+    router = running.router(state)
+    deployment = Deployment(
+        url=f"http://{LOCALHOST}:{port}",
+        model=model,
+        version=version,
+        pid=router.pid if router else None,
+        key_file=str(state / TOKEN_FILE),
+    )
+    write_json(report, to_json(deployment))
+    return deployment
+
+
 def _ready(url: str) -> bool:
     try:
         return requests.get(f"{url}/ping", timeout=5).status_code == 200
     except requests.RequestException:
         return False
-
-
-def _processes(state: Path) -> list[psutil.Process]:
-    """Processes of the state file that still run, router first."""
-    noted = read_json(state / STATE_FILE)
-    found = []
-    for name in _PROCESSES:
-        process = processes.find(*noted.get(name, (0, 0.0)))
-        found += [process] if process else []
-    return found
-
-
-def _end(state: Path) -> bool:
-    if not (state / STATE_FILE).is_file():
-        return False
-    ended = processes.terminate(_processes(state))
-    shutil.rmtree(read_json(state / STATE_FILE)["scratch"], ignore_errors=True)
-    (state / STATE_FILE).unlink()
-    return ended
 
 
 def _is_router(pid: int) -> bool:

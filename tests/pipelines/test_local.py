@@ -16,8 +16,9 @@ from tests.pipelines.project import Project, Run, make_project
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
 
-TRAINING = ["resolve", "ingest", "index", "validate", "shard", "train", "evaluate", "register", "package", "promote"]
-AFTER_SHARD = TRAINING[5:]
+HEAD = ["resolve", "ingest", "index", "validate", "shard"]
+AFTER_SHARD = ["train", "evaluate", "evaluate-champion", "register", "package", "promote"]
+TRAINING = HEAD + AFTER_SHARD
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_what_was_overtaken_is_promoted_again(project: Project, first: Run) -> N
     """T14: outputs of a promotion are no proof that it stands."""
     project.run("--set", "train.lr=0.0056")
     again = project.run()
-    assert sorted(again.steps) == ["package", "promote", "register"]
+    assert sorted(again.steps) == ["evaluate-champion", "package", "promote", "register"]
     assert project.run().steps == []
 
 
@@ -134,15 +135,15 @@ def test_two_data_versions_give_two_manifests_and_two_models(root: Path, tmp_pat
     labels.write_text(content.replace('"happy"', '"sad"', 1))
     project.push()
     second = project.run()
-    # The champion was measured on other data: the gate compares it with nothing, and lets nothing through.
-    assert sorted(second.steps) == sorted(set(TRAINING) - {"promote"})
+    # The champion is measured on the new data too, so that the gate can compare and lets the new version through.
+    assert sorted(second.steps) == sorted(TRAINING)
     ones, twos = (run.json("evaluation.json") for run in (first, second))
     assert ones["data_digest"] != twos["data_digest"]
     assert ones["weights_digest"] != twos["weights_digest"]
     labels.unlink()
     labels.write_text(content)
     project.push()
-    assert project.run().steps == []
+    assert sorted(project.run().steps) == ["evaluate-champion", "package", "promote", "register"]
 
 
 @pytest.mark.long

@@ -55,6 +55,12 @@ def test_the_gate_says_which_acts_must_have_left_something(
             require(outputs, ["register", "promote"], target=target)
 
 
+def test_what_waits_for_approval_is_not_missed(tmp_path: Path) -> None:
+    (tmp_path / "registration").write_text(json.dumps({"gate": "pass", "approval": ["grace"]}))
+    outputs = {"register": [{"registration": tmp_path / "registration"}]}
+    require(outputs, ["register", "promote"], target="kserve")
+
+
 @pytest.mark.parametrize("code", [2, 3, 4, 5, 143])
 def test_the_exit_code_is_that_of_the_failed_step(output: Path, code: int) -> None:
     with pytest.raises(StepFailedError, match="step train failed: why") as caught:

@@ -15,7 +15,8 @@ from pipelines.platform import GPUS, SECRETS, SETTINGS
 
 pytestmark = pytest.mark.pipeline
 
-SERVICES = {"resolve", "ingest", "register", "promote", "deploy"}
+SERVICES = {"resolve", "ingest", "evaluate-champion", "register", "promote", "deploy"}
+REGISTRY = SERVICES - {"resolve", "ingest"}
 TRAINING = {"train", "search-worker"}
 
 
@@ -65,8 +66,9 @@ def test_steps_see_only_the_secrets_they_need(executors: dict[str, Any]) -> None
     seen = {name: {item["secretName"] for item in settings["secretAsEnv"]} for name, settings in executors.items()}
     for name, secrets in seen.items():
         step = name.rstrip("-0123456789")
-        assert ("rmtl-mlflow" in secrets) == (step in {"register", "promote"}), name
+        assert ("rmtl-mlflow" in secrets) == (step in REGISTRY), name
         assert ("rmtl-endpoint" in secrets) == (step == "deploy"), name
+        assert ("rmtl-signing" in secrets) == (step == "promote"), name
         assert ("rmtl-search" in secrets) == (step in {"search-worker", "choose"}), name
 
 
@@ -99,7 +101,7 @@ def test_what_may_change_without_notice_is_never_cached(documents: tuple[Any, An
         if not task.get("cachingOptions", {}).get("enableCache")
     ]
     used = {name for name, _ in tasks(pipeline["root"], pipeline["components"])}
-    assert sorted(uncached) == sorted({"report", "resolve", "register", "promote", "deploy"} & used)
+    assert sorted(uncached) == sorted(({"report", "resolve"} | REGISTRY) & used)
 
 
 def test_the_report_runs_after_failures_too(documents: tuple[Any, Any]) -> None:

@@ -9,10 +9,11 @@ from model.data.manifest import data_digest, write_manifest
 from model.errors import RegistryError
 from model.registry.client import open_store
 from model.registry.lineage import Hop, verify, walk
+from model.registry.promotion import promote
 from model.registry.registry import register_version
 from model.schema import FaceRecord
 
-HOPS = ["version", "weights", "evaluation", "run", "code", "config", "lock", "dvc", "data", "manifest"]
+HOPS = ["version", "weights", "evaluation", "promotion", "run", "code", "config", "lock", "dvc", "data", "manifest"]
 RECORDS = [FaceRecord("a-1", "a", "train", "", "a/1.png", sha256="0")]
 
 
@@ -48,6 +49,20 @@ def test_every_hop_from_version_to_manifest_resolves(clone: Path, gate: Register
     assert [hop.hop for hop in hops] == HOPS
     assert problems(hops) == []
     verify(hops)
+
+
+def test_who_promoted_a_version_is_a_hop_that_an_altered_gate_report_breaks(
+    clone: Path, gate: RegisterConfig, cases: Any
+) -> None:
+    address = register(gate, cases)
+    assert walk(address, manifest=clone / "manifest.parquet")[3] == Hop("promotion", "none", "")
+    promote(gate, who="ada", why="first")
+    assert walk(address, manifest=clone / "manifest.parquet")[3] == Hop("promotion", "entry 1 by ada, no key", "")
+    with open_store() as store:
+        source = Path(store.client.get_model_version(gate.name, "1").source.removeprefix("file://"))
+    (report,) = (source / "gate").iterdir()
+    report.write_text("{}")
+    assert problems(walk(address, manifest=clone / "manifest.parquet")) == ["promotion"]
 
 
 def break_weights(clone: Path, gate: RegisterConfig) -> None:

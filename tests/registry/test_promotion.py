@@ -1,3 +1,4 @@
+import json
 import sqlite3
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from model.config import RegisterConfig
 from model.errors import GateError, RegistryError
 from model.registry.client import open_store
 from model.registry.promotion import history, promote, rollback
-from model.registry.promotion_log import PromotionLog, champions
+from model.registry.promotion_log import Entry, PromotionLog, champions
 from model.registry.registry import register_version
 from model.registry.versions import CHAMPION
+from model.storage import read_json
+
+BEFORE = ("sequence", "action", "before", "after", "who", "when", "why", "weights_digest", "data_digest", "previous")
 
 PROMOTER = """
 import sys
@@ -83,6 +87,39 @@ def test_a_champion_evaluated_on_the_new_data_can_be_compared(
     assert register_version(gate, **again).version == "1"
     assert register_version(gate, **newer).gate == "pass"
     assert promote(gate, who="ada", why="new data").after == "2"
+
+
+def test_a_named_approval_is_asked_for_and_kept(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
+    asking = gate.model_copy(update={"gate": gate.gate.model_copy(update={"approval": ("grace", "ida")})})
+    case = cases.write("a")
+    assert register_version(asking, **case).gate == "pass"
+    assert read_json(case["out"])["approval"] == ["grace", "ida"]
+    for name, given in (("", "none was given"), ("eve", "not of eve")):
+        with pytest.raises(GateError, match=f"approval of grace or ida is needed .*, {given}"):
+            promote(asking, who="ada", why="first", approved_by=name)
+    assert champion(gate.name) is None
+    assert promote(asking, who="ada", why="first", approved_by="grace").approved_by == "grace"
+    assert [(entry.action, entry.approved_by) for entry in history(gate.name)] == [
+        ("refused", ""),
+        ("refused", "eve"),
+        ("promote", "grace"),
+    ]
+
+
+def test_entries_written_before_there_were_signatures_still_count(
+    workspace: Path, gate: RegisterConfig, cases: Any
+) -> None:
+    for name in "ab":
+        register_version(gate, **cases.write(name))
+    with open_store() as store:
+        log = PromotionLog.open(store, gate.name)
+        digest = store.client.get_model_version(gate.name, "1").tags["weights_digest"]
+        old = Entry(1, "promote", None, "1", "ada", "2026-01-01T00:00:00+00:00", "first", digest, "d" * 16, "")
+        assert set(json.loads(old.text())) == set(BEFORE)
+        assert log.append(old)
+    promote(gate, who="ada", why="second", version="2")
+    assert rollback(gate.name, who="ada", why="back").after == "1"
+    assert len(history(gate.name)) == 3
 
 
 def test_rollback_returns_to_the_former_champion(workspace: Path, gate: RegisterConfig, cases: Any) -> None:

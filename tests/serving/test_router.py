@@ -1,13 +1,19 @@
 import asyncio
+import json
+import logging
+from dataclasses import replace
 
 import httpx
 import pytest
 
-from model.serving.router import Router, RouterSettings
+from model.serving import router as router_module
+from model.serving.router import ACTIVE_FILE, Router, RouterSettings, follow
+from model.serving.upstream import Upstream as Connection
 
 SETTINGS = RouterSettings(
     host="127.0.0.1",
     port=1,
+    server="server-1",
     upstream="http://upstream",
     model="residual-mtl",
     max_body_bytes=1000,
@@ -41,7 +47,7 @@ def talk(conversation):
     async def run():
         upstream = Upstream()
         router = Router(SETTINGS, token="secret", upstream_token="inner")
-        router._client._transport = httpx.MockTransport(upstream)
+        router._upstream.client._transport = httpx.MockTransport(upstream)
         transport = httpx.ASGITransport(router.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await conversation(client, upstream)
@@ -146,3 +152,60 @@ def test_ping_tells_whether_the_model_is_ready():
         return ready.status_code, (await client.get("/ping")).status_code
 
     assert talk(conversation) == (200, 503)
+
+
+def write_files(folder, settings, token="secret"):
+    (folder / settings.server).mkdir(exist_ok=True)
+    (folder / settings.server / "key_file.json").write_text(
+        json.dumps({"inference": {"key": f"inner {settings.server}"}})
+    )
+    (folder / "client_token").write_text(token)
+    (folder / "router.json").write_text(json.dumps(settings.to_json()))
+
+
+def test_a_switch_sends_on_what_comes_and_waits_for_what_was_asked(tmp_path, monkeypatch):
+    """T42: the answer under way comes from the former server, the next one from the new, and none is lost."""
+    servers = {"http://upstream": Upstream(), "http://next": Upstream()}
+    servers["http://next"].headers = {"X-Model-Version": "8", "X-Data-Digest": "d"}
+
+    def connect(url, token, **limits):
+        connection = Connection(url, token, **limits)
+        connection.client._transport = httpx.MockTransport(servers[url])
+        return connection
+
+    monkeypatch.setattr(router_module, "Upstream", connect)
+
+    async def conversation():
+        router = Router(SETTINGS, token="secret", upstream_token="inner")
+        former, coming = servers.values()
+        former.gate.clear()
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(router.app), base_url="http://test") as client:
+            first = asyncio.create_task(client.post(URL, content=b"x", headers=KEY))
+            while not former.seen:
+                await asyncio.sleep(0)
+            write_files(tmp_path, replace(SETTINGS, server="server-2", upstream="http://next"), token="another")
+            following = asyncio.create_task(follow(router, tmp_path))
+            while router._settings.server == "server-1":
+                await asyncio.sleep(0)
+            assert (await client.post(URL, content=b"x", headers=KEY)).status_code == 401
+            second = await client.post(URL, content=b"x", headers={"Authorization": "Bearer another"})
+            assert not (tmp_path / ACTIVE_FILE).exists()
+            former.gate.set()
+            await asyncio.wait_for(following, 5)
+            return (await first).headers, second.headers, coming.seen[0].headers
+
+    first, second, asked = asyncio.run(conversation())
+    assert (first["X-Model-Version"], second["X-Model-Version"]) == ("7", "8")
+    assert asked["Authorization"] == "Bearer inner server-2"
+    assert (tmp_path / ACTIVE_FILE).read_text() == "server-2"
+
+
+@pytest.mark.parametrize("spoiled", ["router.json", "client_token", "server-1/key_file.json"])
+def test_with_unreadable_files_all_stays_as_it_is(tmp_path, caplog, spoiled):
+    write_files(tmp_path, SETTINGS)
+    (tmp_path / spoiled).unlink()
+    router = Router(SETTINGS, token="secret", upstream_token="inner")
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(follow(router, tmp_path))
+    assert "settings not taken over" in caplog.text
+    assert not (tmp_path / ACTIVE_FILE).exists()

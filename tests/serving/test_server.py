@@ -66,10 +66,10 @@ def test_nothing_answers_without_the_token(endpoint):
 
 def test_models_cannot_be_registered_over_http(endpoint):
     """T44: not even with the management key."""
-    state = Path(endpoint.key_file).parent
-    lines = (state / "config.properties").read_text().splitlines()
+    folder = _server_folder(endpoint)
+    lines = (folder / "config.properties").read_text().splitlines()
     management = dict(line.split("=", 1) for line in lines)["management_address"]
-    key = read_json(state / "key_file.json")["management"]["key"]
+    key = read_json(folder / "key_file.json")["management"]["key"]
     headers = {"Authorization": f"Bearer {key}"}
     answer = requests.post(f"{management}/models?url=http://127.0.0.1:9/x.mar", headers=headers, timeout=30)
     assert 400 <= answer.status_code < 500
@@ -77,15 +77,14 @@ def test_models_cannot_be_registered_over_http(endpoint):
 
 def test_every_listener_is_bound_to_this_machine(endpoint):
     state = read_json(Path(endpoint.key_file).parent / "state.json")
-    for pid, _ in (state["router"], state["torchserve"]):
+    for pid, _ in (state["router"], state["servers"][0]["process"]):
         listening = [item for item in psutil.Process(pid).net_connections() if item.status == psutil.CONN_LISTEN]
         assert listening and all(item.laddr.ip.endswith("127.0.0.1") for item in listening)
 
 
 def test_keys_are_readable_by_their_owner_only(endpoint):
-    for name in ("client_token", "key_file.json"):
-        mode = (Path(endpoint.key_file).parent / name).stat().st_mode
-        assert stat.S_IMODE(mode) == 0o600, name
+    for path in (Path(endpoint.key_file), _server_folder(endpoint) / "key_file.json"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
 def test_a_second_start_in_the_same_folder_is_refused(endpoint, config, mar):
@@ -124,8 +123,9 @@ def test_stop_ends_every_process_and_can_be_repeated(config, mar, tmp_path, monk
     assert read_json(tmp_path / "d.json") == to_json(deployment)
     assert EndpointClient(deployment.url, token="of-my-own").predict(b"x")["error"]
     assert server.stop(None, state=state)
-    assert not any(psutil.pid_exists(pid) for pid, _ in (noted["router"], noted["torchserve"]))
-    assert not Path(noted["scratch"]).exists()
+    (behind,) = noted["servers"]
+    assert not any(psutil.pid_exists(pid) for pid, _ in (noted["router"], behind["process"]))
+    assert not Path(behind["scratch"]).exists()
     assert not server.stop(None, state=state)
     assert server.status(state) == {"running": False, "ready": False, "url": None}
 
@@ -137,7 +137,12 @@ def test_an_unsafe_archive_starts_nothing(config, tmp_path):
     assert not (tmp_path / "s").exists()
 
 
+def _server_folder(endpoint):
+    state = Path(endpoint.key_file).parent
+    return state / read_json(state / "router.json")["server"]
+
+
 def _workers(endpoint):
-    server_pid = read_json(Path(endpoint.key_file).parent / "state.json")["torchserve"][0]
+    server_pid = read_json(Path(endpoint.key_file).parent / "state.json")["servers"][0]["process"][0]
     children = psutil.Process(server_pid).children(recursive=True)
     return sorted(child.pid for child in children if any("model_service_worker" in part for part in child.cmdline()))
