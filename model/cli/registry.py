@@ -9,6 +9,7 @@ import typer
 
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
+from model.errors import FaceError
 from model.schema import to_json
 
 if TYPE_CHECKING:
@@ -58,7 +59,15 @@ def rollback(
     entry = move_back(config.register_.name, who=getpass.getuser(), why=why)
     endpoint = "left as it is" if registry_only else "none runs from this folder"
     if not registry_only and status(workspace.SERVE)["running"]:
-        endpoint = update_endpoint(config).url
+        try:
+            endpoint = update_endpoint(config).url
+        except FaceError:
+            typer.echo(
+                f"champion is version {entry.after} again, the endpoint still serves what it did; when the cause below "
+                "is gone: `rmtl deploy --update`",
+                err=True,
+            )
+            raise
     show({**to_json(entry), "endpoint": endpoint}, as_json=as_json)
 
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from model.config.base import Section
-from model.config.data import IndexConfig, ShardConfig, Source, ValidateConfig
+from model.config.data import AuditConfig, IndexConfig, ShardConfig, Source, ValidateConfig
 from model.config.delivery import DeployConfig, EvaluateConfig, GateConfig, PackageConfig, RegisterConfig
 from model.config.search import SearchConfig
 from model.config.train import (
@@ -28,6 +28,7 @@ from model.errors import ConfigError
 
 __all__ = [
     "AssociationConfig",
+    "AuditConfig",
     "AugmentConfig",
     "BalanceConfig",
     "Config",
@@ -68,6 +69,7 @@ class Config(Section):
     package: PackageConfig
     deploy: DeployConfig
     search: SearchConfig
+    audit: AuditConfig
 
     @property
     def run(self) -> TrainRun:

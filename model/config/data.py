@@ -1,4 +1,4 @@
-"""Sections `index`, `validate` and `shard`."""
+"""Sections `index`, `validate`, `shard` and `audit`."""
 
 from collections import Counter
 from pathlib import PurePosixPath
@@ -128,6 +128,18 @@ class ShardConfig(Section):
     faces_per_shard: Count
     max_side: Count
     window: Annotated[float, Field(ge=1, le=4)]
+
+
+class AuditConfig(Section):
+    """The audit of expression labels: `folds` by person, `epochs` of its own landmark network.
+
+    `flagged` is the share of the estimated number of wrong labels that is reported, surest first: below 1, because weak
+    answers make the estimate too large.
+    """
+
+    folds: Annotated[int, Field(ge=2, le=20)]
+    epochs: Count
+    flagged: Share
 
 
 def _below(path: str) -> str:
