@@ -31,6 +31,7 @@ _COMPONENTS = 150
 _FITTED_ON = 5000
 _BATCH = 64
 _CROP_SCALE = 1.1
+_MOST = 0.5
 
 
 class View(NamedTuple):
@@ -42,7 +43,11 @@ class View(NamedTuple):
 
 
 def views_of(records: Sequence[FaceRecord], net: FaceNet | None, *, data: Path, seed: int) -> list[View]:
-    """`shape` and `texture`; without a network that finds points only the texture of the face crop."""
+    """`texture`, `shape`, and `change`: how the shape differs from the mean shape of the person's faces.
+
+    `change` is there where most faces have another one of their group. Without a network that finds points there is
+    only the texture of the face crop.
+    """
     points_NK2 = None if net is None else _points(records, net, data)
     grey_NHW = _upright(records, points_NK2, net, data)
     plain, mirrored = (np.concatenate(list(_gradients(faces))) for faces in (grey_NHW, grey_NHW[:, :, ::-1]))
@@ -50,9 +55,22 @@ def views_of(records: Sequence[FaceRecord], net: FaceNet | None, *, data: Path, 
     if net is not None and points_NK2 is not None:
         turned_NK2 = points_NK2[:, FLIP_68] * np.array([-1.0, 1.0])
         mean = torch.as_tensor(np.asarray(net.meta.mean_shape), dtype=torch.float32)
-        codes = (shape_code(torch.as_tensor(points).float(), mean).numpy() for points in (points_NK2, turned_NK2))
-        views.append(_standardised("shape", *codes))
+        plain, mirrored = (
+            shape_code(torch.as_tensor(points).float(), mean).numpy() for points in (points_NK2, turned_NK2)
+        )
+        views.append(_standardised("shape", plain, mirrored))
+        _, group_N = np.unique([record.group or record.record_id for record in records], return_inverse=True)
+        if (np.bincount(group_N)[group_N] > 1).mean() > _MOST:
+            views.append(_standardised("change", *(rows - _means(rows, group_N) for rows in (plain, mirrored))))
     return views
+
+
+def _means(rows_ND: Rows, group_N: NDArray[np.int64]) -> Rows:
+    """For each row the mean over its group."""
+    sums = np.zeros((group_N.max() + 1, rows_ND.shape[1]), dtype=np.float32)
+    np.add.at(sums, group_N, rows_ND)
+    means = sums / np.bincount(group_N)[:, None]
+    return np.asarray(means[group_N], dtype=np.float32)
 
 
 def _points(records: Sequence[FaceRecord], net: FaceNet, data: Path) -> Floats:

@@ -31,6 +31,7 @@ _POINTS_ALONE = {
     "train.association.to_expression_weight": 0.0,
     "train.association.to_landmarks_weight": 0.0,
     "train.start_from": "",
+    "train.steps_per_epoch": 0,
 }
 
 

@@ -33,6 +33,7 @@ def main() -> None:
     """Run `rmtl`; the exit code tells the kind of failure (see `model.errors`)."""
     from model.cli import (  # noqa: F401
         accept,
+        audit,
         data,
         doctor,
         forget,

@@ -16,11 +16,14 @@ CHAMPION = ARTIFACTS / "champion"
 SERVE = ARTIFACTS / "serve"
 DEPLOYED = ARTIFACTS / "deployed"
 SEARCH = ARTIFACTS / "search"
+AUDIT = ARTIFACTS / "audit"
 
 VALIDATION = REPORTS / "validation.json"
 EVALUATION = REPORTS / "evaluation.json"
 REGISTRATION = REPORTS / "registration.json"
 DEPLOYMENT = REPORTS / "deployment.json"
+AUDIT_REPORT = REPORTS / "audit.json"
+AUDIT_SHEET = REPORTS / "audit.png"
 SEARCH_REPORT = REPORTS / "search.json"
 
 PUBLISHED_WEIGHTS = Path("weights")
