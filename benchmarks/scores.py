@@ -34,8 +34,7 @@ def score(
     found_N = np.array([answer is not None for answer in answers])
     given, truth = _arrays(answers), read_truth(records)
     errors = face_errors(given, truth, config)
-    clusters = [(record.source, record.group or record.record_id) for record in records]
-    resampler = Resampler(clusters, resamples=config.bootstrap, seed=seed, level=config.interval)
+    resampler = Resampler.of_faces(records, config, seed=seed)
     result: dict[str, Any] = {"misses": int((~found_N).sum())}
     for statistic in all_statistics(given, truth, errors, config=config, temperature=1.0):
         if _wanted(statistic):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -18,6 +18,7 @@ from model.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 STUDY_FILE = Path(__file__).with_name("study.yaml")
 
+P = TypeVar("P", bound=Section)
 Metric = Literal["nme", "macro_f1"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -127,12 +128,22 @@ def load_study(path: Path = STUDY_FILE) -> Study:
     Raises:
         ConfigError: a missing file, an unknown key, or names that nothing defines.
     """
+    return read_plan(Study, path)
+
+
+def read_plan(kind: type[P], path: Path) -> P:
+    """A checked plan of any kind.
+
+    Raises:
+        ConfigError: a missing file, or all wrong values, each with its dotted place.
+    """
     try:
-        return Study.model_validate(yaml.safe_load(path.read_text()))
+        return kind.model_validate(yaml.safe_load(path.read_text()))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or 'study'}: {item['msg']}" for item in error.errors()]
+        whole = kind.__name__.lower()
+        lines = [f"  {'.'.join(map(str, item['loc'])) or whole}: {item['msg']}" for item in error.errors()]
         raise ConfigError("\n".join([f"{path}: {len(lines)} wrong value(s)", *lines])) from error
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.method.plan import METRICS
-from model.evaluation.plots import ACCENT, GRID, INK, MUTED, WARM
+from model.evaluation.plots import ACCENT, INK, MUTED, WARM, dress
 
 _LABELS = {"nme": "NME, % lower", "macro_f1": "macro-F1, points higher"}
 _COLOURS = (ACCENT, WARM, "#0d9488", "#9333ea", "#ca8a04")
@@ -75,12 +75,5 @@ def _panels(height: float) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(9.0, height), dpi=_DPI, layout="constrained", facecolor="white")
     panels = [figure.add_subplot(1, 2, place) for place in (1, 2)]
     for axes in panels:
-        axes.grid(color=GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set_color("#c3cbd6")
-        axes.tick_params(colors=MUTED, labelsize=8, width=0.8)
-        axes.xaxis.label.set(color=INK, fontsize=9)
-        axes.yaxis.label.set(color=INK, fontsize=9)
+        dress(axes)
     return figure, panels

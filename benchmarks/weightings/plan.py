@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from benchmarks.method.places import Places
-from benchmarks.method.plan import ROOT, PlannedRun
+from benchmarks.method.plan import ROOT, PlannedRun, read_plan
 from model.config import Config, SearchConfig, dump_config, load_config, override, parse_config
 from model.config.base import Count, Section
 from model.config.search import Sampler, SearchRange
@@ -94,13 +94,7 @@ def load_plan(path: Path = PLAN_FILE) -> Plan:
     Raises:
         ConfigError: a missing file, an unknown key, or names that nothing defines.
     """
-    try:
-        return Plan.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or 'plan'}: {item['msg']}" for item in error.errors()]
-        raise ConfigError("\n".join([f"{path}: {len(lines)} wrong value(s)", *lines])) from error
+    return read_plan(Plan, path)
 
 
 def planned_runs(plan: Plan, stage: str, pattern: str = "*") -> list[Run]:

@@ -1,5 +1,6 @@
 """`rmtl recipe`: lay an overlay of dotted keys over params.yaml."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,11 +53,16 @@ def read_recipe(name: str) -> dict[str, Any]:
     return values
 
 
-def write_values(params: Path, values: dict[str, Any]) -> None:
-    """Set dotted names in a YAML file, keeping its comments and order."""
+def write_values(params: Path, values: Mapping[str, Any], *, comment: str = "") -> None:
+    """Set dotted names in a YAML file, keeping its comments, order and layout.
+
+    Args:
+        comment: stands at the end of each line that is set.
+    """
     editor = YAML()
     editor.preserve_quotes = True
-    editor.width = 120
+    editor.width = 160
+    editor.indent(mapping=2, sequence=4, offset=2)
     tree = editor.load(params.read_text())
     for name, value in values.items():
         *parents, leaf = name.split(".")
@@ -64,6 +70,8 @@ def write_values(params: Path, values: dict[str, Any]) -> None:
         for part in parents:
             node = node[part]
         node[leaf] = value
+        if comment:
+            node.yaml_add_eol_comment(comment, leaf)
     with atomic_path(params) as temporary:
         editor.dump(tree, temporary)
 

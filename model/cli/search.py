@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from ruamel.yaml import YAML
 from tqdm import tqdm
 
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Overrides, Params, app, read_config, show
+from model.cli.recipe import write_values
 from model.schema import to_json
-from model.storage import atomic_path, write_json
+from model.storage import write_json
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -78,22 +78,4 @@ def _write(result: "SearchResult", params: Path | None) -> None:
     write_json(workspace.SEARCH_REPORT, to_json(result))
     write_overlay(result, workspace.SEARCH_REPORT.with_suffix(".yaml"))
     if params is not None:
-        write_commented(params, result.overrides, result.origin)
-
-
-def write_commented(params: Path, values: dict[str, float], comment: str) -> None:
-    """Set dotted names in a YAML file, each with a comment at the end of its line; all else stays as it is."""
-    editor = YAML()
-    editor.preserve_quotes = True
-    editor.width = 160
-    editor.indent(mapping=2, sequence=4, offset=2)
-    tree = editor.load(params.read_text())
-    for name, value in values.items():
-        *parents, leaf = name.split(".")
-        node = tree
-        for part in parents:
-            node = node[part]
-        node[leaf] = value
-        node.yaml_add_eol_comment(comment, leaf)
-    with atomic_path(params) as temporary:
-        editor.dump(tree, temporary)
+        write_values(params, result.overrides, comment=result.origin)

@@ -1,9 +1,13 @@
 """Percentile intervals by resampling clusters of faces: one person, or one photo, is drawn as a whole."""
 
 from collections.abc import Callable, Hashable, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+
+from model.config import EvaluateConfig
+from model.schema import FaceRecord
 
 Array = npt.NDArray[np.float64]
 Finish = Callable[[Array], Array]
@@ -28,6 +32,12 @@ class Resampler:
         self._cluster_N = np.array([numbers.setdefault(key, len(numbers)) for key in clusters], dtype=np.int64)
         self._tails = (50.0 * (1.0 - level), 50.0 * (1.0 + level))
         self._drawn_GR = _draw(len(numbers), resamples, np.random.default_rng(seed))
+
+    @classmethod
+    def of_faces(cls, records: Sequence[FaceRecord], config: EvaluateConfig, *, seed: int) -> Self:
+        """Draws of the persons (or photos) of one source; a face of no known one stands for itself."""
+        clusters = [(record.source, record.group or record.record_id) for record in records]
+        return cls(clusters, resamples=config.bootstrap, seed=seed, level=config.interval)
 
     def interval(self, contributions_NC: Array, finish: Finish, faces_N: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
         """Lower and upper ends of the interval of each value that `finish` makes; NaN where no draw has a value.

@@ -56,12 +56,7 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
     truth = read_truth(records)
     errors = face_errors(answers, truth, config)
     masks = slice_masks(records, truth.landmarks_NK2, truth.box_N4, config)
-    resampler = Resampler(
-        [(record.source, record.group or record.record_id) for record in records],
-        resamples=config.bootstrap,
-        seed=seed,
-        level=config.interval,
-    )
+    resampler = Resampler.of_faces(records, config, seed=seed)
     measures = [
         row
         for statistic in all_statistics(answers, truth, errors, config=config, temperature=net.meta.temperature)

@@ -39,12 +39,7 @@ def compare(
     records = [record for record in read_manifest(manifest) if record.split == config.split and record.problem is None]
     truth = read_truth(records)
     masks = slice_masks(records, truth.landmarks_NK2, truth.box_N4, config)
-    resampler = Resampler(
-        [(record.source, record.group or record.record_id) for record in records],
-        resamples=config.bootstrap,
-        seed=seed,
-        level=config.interval,
-    )
+    resampler = Resampler.of_faces(records, config, seed=seed)
     new, old = (_statistics(config, path, records, truth) for _, path in (challenger, champion))
     return Comparison(
         weights_digest=challenger[0].weights_digest,

@@ -138,6 +138,12 @@ def draw_curves(values: Mapping[str, Sequence[float]], label: str) -> Figure:
 def _panel(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
+    dress(axes)
+    return figure, axes
+
+
+def dress(axes: Axes) -> None:
+    """The look of every panel: a light grid behind, two spines, muted ticks."""
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
@@ -146,7 +152,6 @@ def _panel(width: float, height: float) -> tuple[Figure, Axes]:
     axes.tick_params(colors=MUTED, labelsize=8, width=0.8)
     axes.xaxis.label.set(color=INK, fontsize=9)
     axes.yaxis.label.set(color=INK, fontsize=9)
-    return figure, axes
 
 
 def _cycle(number: int) -> list[str]:

@@ -34,10 +34,11 @@ def run_processes(run: TrainRun, *, shards: Path, out: Path, processes: int, log
         command = [sys.executable, "-m", "model.launch.node", "--alone", f"--processes={processes}", "--"]
         command += [f"--config={run_file}", f"--shards={shards}", f"--out={out}"]
         with Follower(out, epochs=run.train.epochs, log=log):
-            with_restarts(lambda: _run_child(command, failure, notice), read_restarts())
+            with_restarts(lambda: run_child(command, failure, notice), read_restarts())
 
 
-def _run_child(command: list[str], failure: Path, notice: Notice) -> None:
+def run_child(command: list[str], failure: Path, notice: Notice) -> None:
+    """Run a command of torchrun to its end and raise what it died of; `failure` is where it leaves the cause."""
     if notice.given:
         raise TerminatedError("asked to end before training began; the same command goes on from the last checkpoint")
     failure.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from model.data.faces import read_index
 from model.errors import ConfigError
 from model.launch.outcome import result_of, with_restarts
 from model.launch.settings import read_restarts
-from model.launch.step import _run_child
+from model.launch.step import run_child
 from model.search import MACRO_F1, NME
 from model.search.places import Places
 from model.search.storage import AWAY, kind_of
@@ -170,7 +170,7 @@ def _train_together(trial: Trial, values: Mapping[str, float], job: Job, out: Pa
         task, failure = Path(folder) / "task.json", Path(folder) / "failure.json"
         write_json(task, task_of(trial, values, job, out))
         command = [sys.executable, "-m", "model.search.team", str(task), f"--processes={job.processes}"]
-        with_restarts(lambda: _run_child(command, failure, notice), read_restarts())
+        with_restarts(lambda: run_child(command, failure, notice), read_restarts())
     return result_of(out).metrics
 
 

@@ -63,6 +63,11 @@ class Worker:
                     raise cause from None
             except AWAY as error:
                 self._wait_for_database(error)
+            except UnboundLocalError as error:
+                # Where Optuna can neither tell nor ask, its clean-up reads the answer that never came.
+                if not isinstance(error.__context__, AWAY):
+                    raise
+                self._wait_for_database(error.__context__)
             except _OVERTAKEN as error:
                 logger.warning(
                     "a trial was failed elsewhere while it ran here (%s); its repeat goes on from there", error

@@ -19,9 +19,11 @@ def mix_faces(batch: FaceBatch, config: AugmentConfig, generator: np.random.Gene
     cut off at the border; mixup (Zhang et al. 2018) blends the two, by a share of Beta(0.2, 0.2). A mixture has no
     `label_B`: nobody named it. Faces meet those of the same process, so the draws are a process's own.
     """
+    if config.cutmix + config.mixup == 0:
+        return batch
     pointless_B = ~(batch.landmarks_mask_BK.any(dim=-1) | batch.points19_mask_BM.any(dim=-1))
     rows = (batch.expression_mask_B & pointless_B).nonzero().flatten()
-    if config.cutmix + config.mixup == 0 or len(rows) < 2:
+    if len(rows) < 2:
         return batch
     kept, chosen = draw_shares(len(rows), batch.image_BCHW.shape[-1], config, generator)
     partner = (np.arange(len(rows)) + generator.integers(1, len(rows), len(rows))) % len(rows)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from model.cli.search import write_commented
+from model.cli.recipe import write_values
 from model.config import dump_config, load_config
 from model.search.places import Places
 from model.search.storage import open_storage
@@ -186,7 +186,7 @@ def test_the_choice_stands_in_the_file_with_its_study_and_all_else_stays(tmp_pat
     text = (root / "params.yaml").read_text()
     path.write_text(text)
     for study in ("first", "second"):
-        write_commented(path, {"train.loss.expression_weight": 2.5}, f"study {study}, trial 7 of 12, rule score")
+        write_values(path, {"train.loss.expression_weight": 2.5}, comment=f"study {study}, trial 7 of 12, rule score")
     old, new = text.splitlines(), path.read_text().splitlines()
     (changed,) = [pair for pair in zip(old, new, strict=True) if pair[0] != pair[1]]
     assert changed[1].strip() == "expression_weight: 2.5  # study second, trial 7 of 12, rule score"

@@ -3,10 +3,12 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from threading import Timer
 
 import pytest
 
 from model.errors import ServiceError
+from model.search import worker as working
 from model.search.places import Places
 from model.search.storage import open_storage
 from model.search.trials import PLACE, REPEATS
@@ -54,6 +56,25 @@ def test_a_database_killed_in_mid_study_loses_no_trial(server, on_postgres):
         assert "canary" not in said
     assert states(study)["COMPLETE"] == 8
     assert finished.items() <= {trial.number: trial.values for trial in study.trials}.items()
+
+
+def test_a_database_killed_while_a_trial_is_told_loses_nothing(server, on_postgres, by_formula, monkeypatch):
+    """T22: Optuna can then neither tell nor ask how the trial stands."""
+    study = on_postgres(**{"search.study": "untold", "search.trials": 2})
+    train_trial, away = working.train_trial, []
+
+    def train_then_kill(*given):
+        values = train_trial(*given)
+        if not away:
+            server.kill()
+            away.append(Timer(2, server.start))
+            away[0].start()
+        return values
+
+    monkeypatch.setattr(working, "train_trial", train_then_kill)
+    study.run()
+    away[0].join()
+    assert states(study)["COMPLETE"] == 2
 
 
 def test_another_machine_takes_up_the_trial_of_a_dead_one(on_postgres):
