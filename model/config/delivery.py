@@ -37,7 +37,8 @@ class GateConfig(Section):
     """Thresholds in percent on the mean, and the largest loss against the champion on the mean and on each slice.
 
     NME losses are relative, F1 losses are points. A slice with fewer than `min_slice` faces is reported, not judged; a
-    threshold of null leaves out a task that the data or the net does not have.
+    threshold of null leaves out a task that the data or the net does not have. `approval` names people, one of whom has
+    to approve each promotion; where it is empty, the numbers alone decide.
     """
 
     max_nme: Positive | None
@@ -47,6 +48,7 @@ class GateConfig(Section):
     max_slice_nme_loss: Share
     max_slice_f1_loss: Annotated[float, Field(ge=0, le=100)]
     min_slice: Count
+    approval: tuple[Annotated[str, Field(pattern=r"^[\w.@+-][\w.@+ -]{0,63}$")], ...]
 
 
 class RegisterConfig(Section):

@@ -52,4 +52,4 @@ def read_comparison(path: Path) -> Comparison:
     try:
         return _COMPARISON.validate_python(read_json(path))
     except (ValidationError, StorageError) as error:
-        raise RegistryError(f"{path}: not a comparison: {error}; compare both evaluations again") from error
+        raise RegistryError(f"{path}: not a comparison: {error}; run `rmtl evaluate --champion`") from error

@@ -74,7 +74,8 @@ def judge(
     if champion is not None and champion.data_digest != report.data_digest:
         reasons.append(
             f"champion was evaluated on data {champion.data_digest}, challenger on {report.data_digest}: not "
-            "comparable; evaluate the champion's weights on this data, register that report, then judge again"
+            "comparable; evaluate the champion on this data (`rmtl evaluate --champion`), then register again with "
+            "that evaluation (`rmtl register --champion-evaluation`)"
         )
     elif champion is not None:
         fits = comparison is not None and (

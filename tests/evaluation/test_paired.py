@@ -77,5 +77,5 @@ def test_a_comparison_survives_its_file(bench: Any, ours: Measured, other: Measu
     write_json(tmp_path / "comparison.json", to_json(comparison))
     assert read_comparison(tmp_path / "comparison.json") == comparison
     (tmp_path / "comparison.json").write_text("{}")
-    with pytest.raises(RegistryError, match="compare both evaluations again"):
+    with pytest.raises(RegistryError, match="run `rmtl evaluate --champion`"):
         read_comparison(tmp_path / "comparison.json")

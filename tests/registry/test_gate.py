@@ -77,7 +77,7 @@ def test_a_small_slice_is_noted_not_judged(report: EvaluationReport, limits: Gat
 def test_other_data_is_not_compared(report: EvaluationReport, limits: GateConfig) -> None:
     verdict = judge(replace(report, data_digest="other"), report, limits)
     assert verdict.gate == "fail"
-    assert "evaluate the champion's weights on this data" in verdict.reasons[0]
+    assert "evaluate the champion on this data (`rmtl evaluate --champion`)" in verdict.reasons[0]
 
 
 def test_a_missing_task_is_a_reason_unless_its_threshold_is_null(report: EvaluationReport, limits: GateConfig) -> None:
