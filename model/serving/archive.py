@@ -73,7 +73,7 @@ def package(config: PackageConfig, *, weights: Path, out: Path, version: str | N
         WEIGHTS_FILE: (weights / WEIGHTS_FILE).read_bytes(),
         META_FILE: (weights / META_FILE).read_bytes(),
         PACKAGE_FILE: (about.model_dump_json(indent=2) + "\n").encode(),
-        HANDLER_FILE: (files("model.serving") / HANDLER_FILE).read_bytes(),
+        HANDLER_FILE: _handler(),
         CONFIG_FILE: yaml.safe_dump(_worker_settings(config), sort_keys=False).encode(),
         MANIFEST_FILE: _manifest(config.name, about.model_version).encode(),
     }
@@ -103,6 +103,7 @@ def unpack(mar: Path, into: Path) -> Path:
         raise CheckpointError(f"{mar}: cannot be opened as an archive: {error}; make it with `rmtl package`") from error
     try:
         read_package(into)
+        _check_handler(into)
         load_weights(into)
     except CheckpointError as error:
         raise CheckpointError(f"{mar}: {error}") from error
@@ -126,6 +127,22 @@ def read_package(folder: Path) -> Package:
             "package the weights again, or install the version that made it"
         )
     return about
+
+
+def _check_handler(folder: Path) -> None:
+    """TorchServe imports the handler that the manifest names: it has to be this package's own, byte for byte."""
+    try:
+        named = json.loads((folder / MANIFEST_FILE).read_bytes())["model"]["handler"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{MANIFEST_FILE}: no manifest; make the archive with `rmtl package`") from error
+    if named != HANDLER_FILE or (folder / HANDLER_FILE).read_bytes() != _handler():
+        raise CheckpointError(
+            f"{named}: not the handler of this package; refused: make the archive with `rmtl package`"
+        )
+
+
+def _handler() -> bytes:
+    return (files("model.serving") / HANDLER_FILE).read_bytes()
 
 
 def _minor(version: str) -> list[str]:

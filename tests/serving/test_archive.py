@@ -10,7 +10,7 @@ import zipfile
 import pytest
 
 from model.errors import CheckpointError
-from model.serving.archive import MEMBERS, PACKAGE_FILE, package, unpack
+from model.serving.archive import HANDLER_FILE, MANIFEST_FILE, MEMBERS, PACKAGE_FILE, package, unpack
 from model.weights import WEIGHTS_FILE
 
 
@@ -118,6 +118,21 @@ def test_another_version_of_the_code_is_refused(mar, tmp_path):
 
     with pytest.raises(CheckpointError, match=r"made by version 99\.0\.0"):
         unpack(rewritten(mar, tmp_path / "bad.mar", change), tmp_path / "out")
+
+
+def test_a_foreign_handler_is_refused(mar, tmp_path):
+    """T33: TorchServe would import it."""
+    foreign = {HANDLER_FILE: b"import os", MANIFEST_FILE: b'{"model": {"handler": "os:system"}}'}
+    for name, content in foreign.items():
+        bad = rewritten(mar, tmp_path / "bad.mar", lambda members, one={name: content}: members.update(one))
+        with pytest.raises(CheckpointError, match="not the handler of this package"):
+            unpack(bad, tmp_path / "out")
+
+
+def test_an_archive_without_a_manifest_is_refused(mar, tmp_path):
+    bad = rewritten(mar, tmp_path / "bad.mar", lambda members: members.update({MANIFEST_FILE: b"[]"}))
+    with pytest.raises(CheckpointError, match="no manifest"):
+        unpack(bad, tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\5\6", b"hello", b"PK\3\4" + bytes(100)])

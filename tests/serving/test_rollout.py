@@ -1,9 +1,10 @@
 """Updates of a running endpoint, with a real TorchServe, under load (T42, T43)."""
 
 import shutil
-import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,29 +13,34 @@ from model.errors import CheckpointError, ConfigError, ServiceError
 from model.schema import Deployment
 from model.serving import running, server
 from model.serving.archive import package
+from model.serving.predictor import Predictor
 from model.serving.rollout import replace
 from model.storage import read_json
 from tests.serving.load import under_load
 
 pytestmark = pytest.mark.service
 
-OTHERWISE = """
-from model.serving.handler import FaceHandler
 
+@pytest.fixture
+def answers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the archive should answer lies a pixel beside what its server answers."""
+    unpacked = server.unpacked
 
-class Handler(FaceHandler):
-    def initialize(self, context):
-        super().initialize(context)
-        predict = self._predictor.predict
+    @contextmanager
+    def shifted(archive: Path) -> Iterator[Predictor]:
+        with unpacked(archive) as predictor:
+            predict = predictor.predict
 
-        def shifted(content, boxes=None):
-            answer = predict(content, boxes)
-            for face in answer["faces"]:
-                face["landmarks"] = [[x + 1, y] for x, y in face["landmarks"]]
-            return answer
+            def shift(*given: Any) -> Any:
+                answer = predict(*given)
+                for face in answer["faces"]:
+                    face["landmarks"] = [[x + 1, y] for x, y in face["landmarks"]]
+                return answer
 
-        self._predictor.predict = shifted
-"""
+            monkeypatch.setattr(predictor, "predict", shift)
+            yield predictor
+
+    monkeypatch.setattr(server, "unpacked", shifted)
 
 
 @pytest.fixture(scope="module")
@@ -81,19 +87,14 @@ def test_there_and_back_again_under_load_loses_no_request(
 
 
 def test_a_model_that_answers_otherwise_never_gets_a_request(
-    quick, deployed: Deployment, next_mar: Path, state: Path, picture, tmp_path: Path
+    quick, deployed: Deployment, next_mar: Path, state: Path, picture, tmp_path: Path, answers_otherwise: None
 ) -> None:
     """T43: the old version goes on, and of the new one nothing is left but its logs."""
-    broken = tmp_path / "residual-mtl.mar"
-    with zipfile.ZipFile(next_mar) as old, zipfile.ZipFile(broken, "w") as new:
-        for entry in old.infolist():
-            content = OTHERWISE.encode() if entry.filename == "face_handler.py" else old.read(entry)
-            new.writestr(entry, content)
     before, settings = running.slots(state), (state / "router.json").read_bytes()
     with under_load(deployed, picture[0], clients=1) as load:
         load.wait(1, "7")
         with pytest.raises(ServiceError, match=r"the endpoint answers otherwise: face 0: points differ by 1\.0"):
-            replace(quick, archive=broken, state=state, report=tmp_path / "deployment.json")
+            replace(quick, archive=next_mar, state=state, report=tmp_path / "deployment.json")
         load.wait(load.answers("7") + 3, "7")
     assert load.failures == []
     assert load.phases() == ["7"]
