@@ -86,8 +86,9 @@ def test_there_and_back_again_under_load_loses_no_request(
     assert not Path(first[0].scratch).exists()
 
 
+@pytest.mark.usefixtures("answers_otherwise")
 def test_a_model_that_answers_otherwise_never_gets_a_request(
-    quick, deployed: Deployment, next_mar: Path, state: Path, picture, tmp_path: Path, answers_otherwise: None
+    quick, deployed: Deployment, next_mar: Path, state: Path, picture, tmp_path: Path
 ) -> None:
     """T43: the old version goes on, and of the new one nothing is left but its logs."""
     before, settings = running.slots(state), (state / "router.json").read_bytes()
