@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.method.plan import ROOT, Study
 from model.errors import ConfigError, DataContractError
-from model.storage import digest_file, read_json, write_json
+from model.storage import digest_bytes, digest_file, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -31,14 +31,14 @@ def draw(study: Study, *, data: Path, results: Path, workers: int) -> None:
         ConfigError: a package of the generator is not installed.
     """
     for name in sorted(study.sets):
-        if not (sample_folder(data, name) / FILES[0]).exists():
+        if study.data[name].iid is not None and not (sample_folder(data, name) / FILES[0]).exists():
             _check_generator(results)
             _draw_set(study, name, data=data, workers=workers)
         if (results / FROZEN_FILE).exists():
             check_frozen(name, data=data, results=results)
-            logger.info("%s: as frozen", sample_folder(data, name))
+            logger.info("%s: as frozen", data / name)
         else:
-            logger.info("%s: drawn, not frozen yet", sample_folder(data, name))
+            logger.info("%s: not frozen yet", data / name)
 
 
 def freeze(study: Study, *, data: Path, results: Path) -> Path:
@@ -52,10 +52,11 @@ def freeze(study: Study, *, data: Path, results: Path) -> Path:
     if path.exists():
         raise DataContractError(f"{path}: frozen already; a study compares runs on one test set, so it is never redone")
     sets = {
-        name: {**study.data[name].model_dump(), "files": _file_digests(sample_folder(data, name))}
+        name: {**study.data[name].model_dump(), "files": _digests(data, name, drawn=study.data[name].iid is not None)}
         for name in sorted(study.sets)
     }
-    write_json(path, {"sizes": study.sizes.model_dump(), "sets": sets, **_generator_state()})
+    drawn = {"sizes": study.sizes.model_dump(), **_generator_state()} if study.sizes else {}
+    write_json(path, {"sets": sets, **drawn})
     return path
 
 
@@ -70,15 +71,14 @@ def check_frozen(name: str, *, data: Path, results: Path) -> dict[str, str]:
         raise DataContractError(
             f"{path}: no such file; `python -m benchmarks.method freeze` comes before the first run"
         )
-    frozen = read_json(path)["sets"].get(name, {}).get("files")
-    if frozen is None:
+    entry = read_json(path)["sets"].get(name)
+    if entry is None:
         raise DataContractError(f"{path}: data set {name} is not frozen there")
-    found = _file_digests(sample_folder(data, name))
-    changed = [file for file in FILES if found[file] != frozen[file]]
+    found, frozen = _digests(data, name, drawn=entry["iid"] is not None), entry["files"]
+    changed = sorted(file for file in found.keys() | frozen.keys() if found.get(file) != frozen.get(file))
     if changed:
-        where = sample_folder(data, name)
         raise DataContractError(
-            f"{where}: {', '.join(changed)} differ from {path}; draw the set again with its versions"
+            f"{data / name}: {', '.join(changed)} differ from {path}; draw it again with its versions, or restore it"
         )
     return found
 
@@ -88,9 +88,10 @@ def _draw_set(study: Study, name: str, *, data: Path, workers: int) -> None:
     from benchmarks.sample.plan import Sizes, plan_faces
     from benchmarks.sample.workers import draw_faces
 
+    assert study.sizes is not None
     values = study.sizes.model_dump()
     seed = values.pop("seed")
-    jobs = plan_faces(Sizes(**values, iid=study.data[name].iid), seed)
+    jobs = plan_faces(Sizes(**values, iid=bool(study.data[name].iid)), seed)
     logger.info("%s: drawing %d faces", sample_folder(data, name), len(jobs))
     write_benchmark(draw_faces(jobs, seed, workers), data / name)
 
@@ -109,6 +110,22 @@ def _check_generator(results: Path) -> None:
     for package, wanted in frozen["versions"].items():
         if state["versions"][package] != wanted:
             logger.warning("%s %s draws now, %s is frozen", package, state["versions"][package], wanted)
+
+
+def _digests(data: Path, name: str, *, drawn: bool) -> dict[str, str]:
+    return _file_digests(sample_folder(data, name)) if drawn else _folder_digests(data / name)
+
+
+def _folder_digests(folder: Path) -> dict[str, str]:
+    """A digest over all files of each folder below a given set: names and bytes."""
+    found = {}
+    for part in sorted(path for path in folder.glob("*") if path.is_dir()):
+        files = sorted(path for path in part.rglob("*") if path.is_file())
+        lines = [f"{path.relative_to(part).as_posix()}\0{digest_file(path)}\n" for path in files]
+        found[part.name] = digest_bytes("".join(lines).encode())
+    if not found:
+        raise DataContractError(f"{folder}: no data set there; unpack it as `index.sources` of the plan says")
+    return found
 
 
 def _file_digests(folder: Path) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Trained weights on the test faces: final answers, those before the exchange, and those of mismatched donors."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,13 +120,16 @@ def hear(weights: Path, records: Sequence[FaceRecord], *, data: Path) -> Heard:
 
 
 def mixed_batches(records: Sequence[FaceRecord]) -> Iterator[Ints]:
-    """Rows of batches that hold one kind of picture (one size) each, in an order that no subject or class decides.
+    """Rows of batches that hold one kind of picture each, in an order that no subject or class decides.
 
-    Batches of a kind are equally large to within one face, so that only a face alone of its kind has no neighbour.
+    A kind is a size, and what has a size of its own is one kind a source. Batches of a kind are equally large to within
+    one face, so that only a face alone of its kind has no neighbour.
     """
-    kinds: dict[tuple[int | None, int | None], list[int]] = {}
+    sizes = Counter((record.source, record.width, record.height) for record in records)
+    kinds: dict[tuple[str | int | None, ...], list[int]] = {}
     for row, record in enumerate(records):
-        kinds.setdefault((record.width, record.height), []).append(row)
+        size = (record.source, record.width, record.height)
+        kinds.setdefault(size if sizes[size] > 1 else size[:1], []).append(row)
     generator = np.random.default_rng(_SEED)
     for rows in kinds.values():
         shuffled = generator.permutation(np.array(rows, dtype=np.int64))

@@ -25,9 +25,12 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 class DataSet(Section):
-    """One draw of the generator; `iid` removes the gap between its sources."""
+    """One draw of the generator, where `iid` removes the gap between its sources; null: a given set, never drawn.
 
-    iid: bool
+    A given set lies in a folder of its name, as `index.sources` of the overrides says.
+    """
+
+    iid: bool | None
 
 
 class DrawSizes(Section):
@@ -77,7 +80,7 @@ class Study(Section):
 
     full: str
     baseline: str
-    sizes: DrawSizes
+    sizes: DrawSizes | None = None
     data: dict[str, DataSet]
     overrides: dict[str, Any]
     blocks: dict[str, Block]
@@ -90,6 +93,8 @@ class Study(Section):
         rows = {row for block in self.blocks.values() for row in block.rows}
         asked = {getattr(contrast, metric) for contrast in self.contrasts.values() for metric in METRICS}
         problems = [f"blocks: no data set {name}" for name in sorted(self.sets - set(self.data))]
+        if self.sizes is None and any(item.iid is not None for item in self.data.values()):
+            problems.append("sizes: needed to draw a data set")
         problems += [f"no block has row {row}" for row in sorted({self.full, self.baseline, *asked} - rows)]
         problems += [f"row {row}: no {_recipe(row)}" for row in sorted(rows - {self.full}) if not _recipe(row).exists()]
         if problems:

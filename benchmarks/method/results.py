@@ -80,7 +80,7 @@ class Results:
         faces, packed = self._faces[run.data], self.done[run][_COLUMNS[metric]]
         drawn_RG = self._drawn(run.data)
         if metric == "nme":
-            return nme_values(unpack_errors(packed), faces.count_G, drawn_RG)
+            return nme_values(unpack_errors(packed), faces.pointed_G, drawn_RG)
         return f1_values(unpack_classes(packed), faces.label_N, faces.subject_N, drawn_RG)
 
 

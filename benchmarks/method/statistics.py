@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.evaluation.expression import macro_f1_of
-from model.schema import EXPRESSIONS
+from model.schema import EXPRESSIONS, NO_LABEL
 
 Array = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -46,20 +46,24 @@ def draw_subjects(count_G: Array, resamples: int, generator: np.random.Generator
 
 
 def subject_means(values_N: Array, subject_N: Ints) -> Array:
-    """Mean over the faces of each subject; every subject has one."""
-    return np.asarray(np.bincount(subject_N, weights=values_N) / np.bincount(subject_N))
+    """Mean over the faces of each subject whose value is known, not NaN; 0 for a subject without any."""
+    known_N = ~np.isnan(values_N)
+    subjects = int(subject_N.max()) + 1
+    sum_G = np.bincount(subject_N[known_N], weights=values_N[known_N], minlength=subjects)
+    return np.asarray(sum_G / np.maximum(np.bincount(subject_N[known_N], minlength=subjects), 1))
 
 
 def nme_values(mean_G: Array, count_G: Array, drawn_RG: Drawn) -> Values:
-    """Mean error over faces in percent, from the means of the subjects."""
+    """Mean error over faces in percent, from the means of the subjects and their numbers of faces with an error."""
     total_G = 100 * mean_G * count_G
     return Values(float(total_G.sum() / count_G.sum()), (drawn_RG @ total_G) / (drawn_RG @ count_G))
 
 
 def f1_values(class_N: Ints, label_N: Ints, subject_N: Ints, drawn_RG: Drawn) -> Values:
-    """Macro-F1 in percent, from the confusion counts of the subjects."""
+    """Macro-F1 in percent over the faces with a label, from the confusion counts of the subjects."""
     counts_GC = np.zeros((drawn_RG.shape[1], _E * _E), np.float32)
-    np.add.at(counts_GC, (subject_N, label_N * _E + class_N), 1.0)
+    known_N = label_N != NO_LABEL
+    np.add.at(counts_GC, (subject_N[known_N], (label_N * _E + class_N)[known_N]), 1.0)
     drawn_REE = (drawn_RG @ counts_GC).reshape(-1, _E, _E)
     return Values(100 * float(macro_f1_of(counts_GC.sum(axis=0).reshape(_E, _E))), 100 * macro_f1_of(drawn_REE))
 

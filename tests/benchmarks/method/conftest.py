@@ -1,6 +1,7 @@
 """A study in small: made faces in the layout of the sample benchmark, a short plan, and the places of both."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,28 @@ def places(tmp_path_factory, short_plan) -> Places:
     write_benchmark(_faces(), where.data / "gap")
     freeze(load_study(where.study), data=where.data, results=where.results)
     return where
+
+
+@pytest.fixture(scope="session")
+def given(tmp_path_factory, short_plan) -> Places:
+    """A frozen study on a set that nobody drew, whose test faces have a label of one task each."""
+    root = tmp_path_factory.mktemp("given")
+    blocks = {
+        "rows": {"data": ["given"], "fractions": [1.0], "rows": ["residual-association", "hard-sharing"], "seeds": 1}
+    }
+    rows = {"nme": "hard-sharing", "macro_f1": "hard-sharing"}
+    plan = short_plan | {"data": {"given": {"iid": None}}, "blocks": blocks, "contrasts": {"hard sharing": rows}}
+    del plan["sizes"]
+    (root / "study.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    where = Places(root / "study.yaml", ROOT / "params.yaml", root / "data", root / "results")
+    write_benchmark([_with_one_label(face, number) for number, face in enumerate(_faces())], where.data / "given")
+    freeze(load_study(where.study), data=where.data, results=where.results)
+    return where
+
+
+def _with_one_label(face: Face, number: int) -> Face:
+    removed = "points" if number % 2 else "expression"
+    return face if face.record["split"] != "test" else replace(face, record=face.record | {removed: None})
 
 
 def _faces() -> list[Face]:

@@ -18,7 +18,8 @@ def made_faces(subjects: int, seed: int = 0) -> Faces:
     """Two to four faces a subject, classes in turn."""
     sizes = np.random.default_rng(seed).integers(2, 5, subjects)
     subject_N = np.repeat(np.arange(subjects), sizes)
-    return Faces(np.arange(len(subject_N)) % len(EXPRESSIONS), subject_N, f"made-{subjects}")
+    label_N = np.arange(len(subject_N)) % len(EXPRESSIONS)
+    return Faces(label_N, subject_N, np.ones(len(subject_N), bool), f"made-{subjects}")
 
 
 def write_results(

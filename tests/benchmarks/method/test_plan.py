@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from benchmarks.method.plan import (
+    STUDY_FILE,
     PlannedRun,
     Study,
     config_digest,
@@ -30,6 +31,13 @@ def test_seed_0_of_all_confirmatory_rows_comes_first(study):
     assert {(run.data, run.row, run.seed) for run in first} == {(d, row, 0) for d in block.data for row in block.rows}
     seeds = [run.seed for run in planned_runs(study)]
     assert seeds == sorted(seeds)
+
+
+@pytest.mark.parametrize("path", sorted(STUDY_FILE.parent.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_plan_fits_the_parameters(path):
+    study = load_study(path)
+    for run in planned_runs(study, "*-0"):
+        run_config(study, run, PARAMS)
 
 
 def test_each_run_is_planned_once_under_a_name_of_its_own(study):

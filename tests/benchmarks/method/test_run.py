@@ -2,14 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.method.analysis import analyse
 from benchmarks.method.faces import faces_of, read_faces
 from benchmarks.method.frozen import check_frozen, draw, freeze
 from benchmarks.method.locks import claim
@@ -26,13 +29,14 @@ from benchmarks.method.packing import (
 from benchmarks.method.places import Places
 from benchmarks.method.plan import PlannedRun, load_study, planned_runs, run_config
 from benchmarks.method.prepare import Prepared, keep_fraction, prepare
+from benchmarks.method.results import Results
 from benchmarks.method.schedule import Limits, run_all
 from benchmarks.method.statistics import subject_means
 from benchmarks.method.worker import execute
 from model.data.validate.shape import mean_face
 from model.errors import ConfigError, DataContractError
 from model.net.multitask import build_net, export_state
-from model.schema import FaceRecord
+from model.schema import NO_LABEL, FaceRecord
 from model.storage import read_json
 from model.weights import describe, save_weights
 
@@ -198,6 +202,36 @@ def test_a_row_of_one_task_has_no_value_for_the_other(places):
     assert result["nme_by_subject"] is None
     assert set(result["test"]) == {"final"}
     assert "nme" not in result["test"]["final"]
+
+
+def test_test_faces_may_have_a_label_of_one_task_each(given):
+    for row in ("residual-association", "hard-sharing"):
+        execute(f"given-100-{row}-0", given)
+    faces = read_faces(given.results, "given")
+    assert faces.pointed_N.tolist() == (faces.label_N == NO_LABEL).tolist()
+    study = load_study(given.study)
+    results = Results(study, given.results)
+    run = planned_runs(study)[0]
+    final = results.done[run]["test"]["final"]
+    assert results.values(run, "nme").point == pytest.approx(min(final["nme"], 65.535), abs=0.01)
+    assert results.values(run, "macro_f1").point == pytest.approx(final["macro_f1"], abs=0.01)
+    assert [item["pairs"] for item in analyse(study, results)["sets"]["given"]["contrasts"]] == [1, 1]
+
+
+def test_a_given_set_that_changed_is_refused(given, tmp_path):
+    shutil.copytree(given.data / "given", tmp_path / "given")
+    check_frozen("given", data=tmp_path, results=given.results)
+    (tmp_path / "given/sample/more.txt").write_text("")
+    with pytest.raises(DataContractError, match=r"given: sample differ from"):
+        check_frozen("given", data=tmp_path, results=given.results)
+
+
+def test_a_face_without_any_label_is_refused(prepared):
+    bare = [replace(record, points=None, expression=None) for record in prepared.test_records()[:1]]
+    with pytest.raises(DataContractError, match="has neither points nor class"):
+        faces_of(bare)
+    with pytest.raises(DataContractError, match="none with a class"):
+        faces_of([replace(record, expression=None) for record in prepared.test_records()])
 
 
 def test_an_unknown_run_is_a_configuration_error(places):
