@@ -14,9 +14,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import uvicorn
@@ -27,6 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from model.errors import FaceError
+from model.serving.openapi import DOCUMENT_PATH, document
 from model.serving.schema import (
     BODY_TYPE_HEADER,
     DIGEST_HEADER,
@@ -36,39 +35,14 @@ from model.serving.schema import (
     RequestError,
     problem,
 )
+from model.serving.settings import ACTIVE_FILE, RouterSettings, read_settings
 from model.serving.upstream import Upstream
-from model.storage import atomic_path, read_json
+from model.storage import atomic_path
 
 logger = logging.getLogger(__name__)
 
-SETTINGS_FILE = "router.json"
-TOKEN_FILE = "client_token"
-ACTIVE_FILE = "router.active"
-UPSTREAM_KEY_FILE = "key_file.json"
 BODY_TIMEOUT_S = 30.0
 PING_TIMEOUT_S = 2.0
-
-
-@dataclass(frozen=True)
-class RouterSettings:
-    """Where the router listens, whom it asks, and its limits; written by `server`, beside the client's token.
-
-    `server` names the folder of the TorchServe that listens at `upstream`; its key lies there.
-    """
-
-    host: str
-    port: int
-    server: str
-    upstream: str
-    model: str
-    max_body_bytes: int
-    max_in_flight: int
-    retry_after_s: int
-    timeout_s: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for `router.json`."""
-        return asdict(self)
 
 
 class Router:
@@ -102,6 +76,7 @@ class Router:
             routes=[
                 Route(f"/predictions/{self._settings.model}", self._predict, methods=["POST"]),
                 Route("/ping", self._ping, methods=["GET"]),
+                Route(DOCUMENT_PATH, self._describe, methods=["GET"]),
             ],
             exception_handlers={HTTPException: self._elsewhere, Exception: self._failed},
             lifespan=lifespan,
@@ -129,6 +104,9 @@ class Router:
             ready = False
         status = "ready" if ready else "unavailable"
         return JSONResponse({"status": status, "model": self._settings.model}, 200 if ready else 503)
+
+    async def _describe(self, _: Request) -> Response:
+        return JSONResponse(document(self._settings.model))
 
     def _check_token(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -177,9 +155,9 @@ class Router:
         return JSONResponse({"error": problem(code, message)}, STATUS[code], headers)
 
     async def _elsewhere(self, request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 404
-        message = f"{request.method} {request.url.path[:100]}: POST /predictions/{self._settings.model} or GET /ping"
-        return JSONResponse({"error": problem("bad_request", message)}, status)
+        status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
+        message = f"{request.method} {request.url.path[:100]}: no such address; GET {DOCUMENT_PATH} lists them"
+        return JSONResponse({"error": problem("bad_request", message)}, status, headers)
 
     async def _failed(self, _: Request, error: Exception) -> Response:
         logger.error("router failed: %r", error)
@@ -189,14 +167,6 @@ class Router:
 def _upstream(settings: RouterSettings, token: str) -> Upstream:
     # Beside the requests under way there are questions whether it is ready.
     return Upstream(settings.upstream, token, timeout_s=settings.timeout_s, connections=settings.max_in_flight + 4)
-
-
-def read_settings(folder: Path) -> tuple[RouterSettings, dict[str, str]]:
-    """Settings and both tokens from the files of `server`, the latter as arguments of a router."""
-    settings = RouterSettings(**read_json(folder / SETTINGS_FILE))
-    token = (folder / TOKEN_FILE).read_text().strip()
-    upstream_token = read_json(folder / settings.server / UPSTREAM_KEY_FILE)["inference"]["key"]
-    return settings, {"token": token, "upstream_token": upstream_token}
 
 
 async def follow(router: Router, folder: Path) -> None:

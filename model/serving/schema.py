@@ -54,7 +54,7 @@ class _Message(BaseModel):
 class Instance(_Message):
     """A picture in base64, and the tight boxes of its faces in pixels of the upright picture; null finds them."""
 
-    image: str
+    image: str = Field(json_schema_extra={"contentEncoding": "base64"})
     boxes: list[Box] | None = None
 
     @field_validator("boxes")
@@ -83,6 +83,19 @@ class Problem(_Message):
 
     code: ErrorCode
     message: str
+
+
+class Refusal(_Message):
+    """The answer to a request that cannot be answered; its code tells the status."""
+
+    error: Problem
+
+
+class Health(_Message):
+    """The answer to a ping."""
+
+    status: Literal["ready", "unavailable"]
+    model: str
 
 
 class Answer(_Message):
