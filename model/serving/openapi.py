@@ -6,6 +6,7 @@ from pydantic.json_schema import models_json_schema
 
 from model import __version__
 from model.schema import INTENDED_USE
+from model.serving.metrics import METRICS_PATH
 from model.serving.schema import (
     DIGEST_HEADER,
     STATUS,
@@ -50,6 +51,7 @@ def document(model: str) -> dict[str, Any]:
         "paths": {
             f"/predictions/{model}": {"post": _predict()},
             "/ping": {"get": _ping()},
+            METRICS_PATH: {"get": _metrics()},
             DOCUMENT_PATH: {"get": _itself()},
         },
         "components": {
@@ -119,6 +121,15 @@ def _ping() -> dict[str, Any]:
             "200": {"description": "It does", "content": content},
             "503": {"description": "It does not", "content": content},
         },
+    }
+
+
+def _metrics() -> dict[str, Any]:
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    return {
+        "operationId": "metrics",
+        "summary": "Sums over requests, for Prometheus",
+        "responses": {"200": {"description": "Its text form", "content": content}, "401": _refusal(401)},
     }
 
 

@@ -35,6 +35,10 @@ BODY_TYPE_HEADER: Final = "X-Body-Type"
 """The client's Content-Type on its way through TorchServe, which would parse some types itself, and badly."""
 
 
+MEASURES_HEADER: Final = "X-Measures"
+"""What a worker tells the router about a request, see `model.serving.measures`; clients never see it."""
+
+
 class RequestError(FaceError):
     """A request that cannot be answered.
 

@@ -45,11 +45,11 @@ def test_the_example_of_the_description_is_answered(endpoint, token):
 
 @pytest.mark.service
 def test_the_endpoint_does_what_its_description_says(endpoint, token, tmp_path):
-    """T39: schemathesis sends about 150 requests of every form, most of them wrong; five seconds."""
+    """T39: schemathesis sends about 150 requests of every form, most of them wrong, in five seconds."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{endpoint.url}/openapi.json", "--no-color"]
     command += ["--header", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing"]
-    command += ["--generation-deterministic", "--max-examples", "40", "--no-shrink", "--max-response-time", "10"]
+    command += ["--generation-deterministic", "--max-examples", "20", "--no-shrink", "--max-response-time", "10"]
     command += ["--continue-on-failure", "--exclude-checks", REJECTED]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "2 selected" in run.stdout, run.stdout
+    assert "3 selected" in run.stdout, run.stdout
