@@ -10,8 +10,9 @@ import torch
 
 from model.serving.archive import read_package
 from model.serving.body import Body, Picture, read_body
+from model.serving.measures import Measures
 from model.serving.predictor import Predictor
-from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, STATUS, VERSION_HEADER, RequestError
+from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, MEASURES_HEADER, STATUS, VERSION_HEADER, RequestError
 
 logger = logging.getLogger(__name__)
 
@@ -55,31 +56,38 @@ class FaceHandler:
         for index, row in enumerate(data):
             headers = {name.lower(): value for name, value in _strings(context.get_all_request_header(index))}
             kind = headers.get(BODY_TYPE_HEADER.lower()) or headers.get("content-type", "")
-            status, answer = self._respond(kind, row)
+            seen = Measures(batch=len(data))
+            status, answer = self._respond(kind, row, seen)
             context.set_response_status(status, "", index)
             context.set_response_header(index, "Content-Type", "application/json")
             context.set_response_header(index, VERSION_HEADER, self._predictor.model_version)
             context.set_response_header(index, DIGEST_HEADER, self._predictor.data_digest)
+            context.set_response_header(index, MEASURES_HEADER, seen.encode())
             answers.append(json.dumps(answer, allow_nan=False).encode())
         return answers
 
-    def _respond(self, kind: str, row: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    def _respond(self, kind: str, row: Mapping[str, Any], seen: Measures) -> tuple[int, dict[str, Any]]:
         try:
             body = read_body(kind, _content(row), max_pictures=self._max_pictures)
-            answers = [self._answer(picture) for picture in body.pictures]
+            answers = [self._answer(picture, seen) for picture in body.pictures]
         except RequestError as error:
-            logger.info("refused: %s", error)
+            # Its message may quote the request, which no log may hold.
+            logger.info("refused: %s", error.code)
             answers = [self._predictor.refuse(error.code, str(error))]
             body = Body([], listed=False)
+        for answer in answers:
+            seen.note(answer)
+        if len(answers) == 1 and seen.errors:
+            seen.code = seen.errors[0]
         return _shape(answers, listed=body.listed)
 
-    def _answer(self, picture: Picture) -> dict[str, Any]:
+    def _answer(self, picture: Picture, seen: Measures) -> dict[str, Any]:
         if picture.problem:
             return self._predictor.refuse("bad_request", picture.problem)
         if picture.boxes is not None and len(picture.boxes) > self._max_faces:
             message = f"{len(picture.boxes)} boxes, at most {self._max_faces} a picture"
             return self._predictor.refuse("bad_request", message)
-        return self._predictor.predict(picture.content, picture.boxes)
+        return self._predictor.predict(picture.content, picture.boxes, watch=seen.see)
 
 
 def _shape(answers: list[dict[str, Any]], *, listed: bool) -> tuple[int, dict[str, Any]]:

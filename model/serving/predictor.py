@@ -1,7 +1,7 @@
 """From the bytes of a picture to faces, without any framework: the road that evaluation takes too."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,9 @@ class Predictor:
         self.data_digest = meta.data_digest
         self._max_pixels = max_pixels
 
-    def predict(self, content: bytes, boxes: Sequence[Box] | None = None) -> dict[str, Any]:
+    def predict(
+        self, content: bytes, boxes: Sequence[Box] | None = None, *, watch: Callable[[Pixels], None] | None = None
+    ) -> dict[str, Any]:
         """Faces of one picture, or why there are none to tell.
 
         Args:
@@ -56,6 +58,7 @@ class Predictor:
             boxes: tight boxes of the 68 points in pixels of the upright picture, answered in this order; a box within
                 1 px of the picture's border on all sides says that the picture is the face crop. None: find the faces
                 and answer the largest first.
+            watch: gets the upright picture, once it is decoded.
 
         Returns:
             `faces`, `model_version`, `data_digest`, `intended_use` and `error`, as the endpoint gives them.
@@ -67,6 +70,8 @@ class Predictor:
             return self.refuse(error.code, str(error))
         except ValueError as error:
             return self.refuse("bad_request", str(error))
+        if watch:
+            watch(image)
         return self._answer(self._find(image) if given is None else self._look(image, given))
 
     def refuse(self, code: str, message: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from model.errors import ConfigError, ServiceError
 from model.schema import Deployment
 from model.serving import running, server
 from model.serving.golden import golden_pictures
-from model.serving.router import ACTIVE_FILE, SETTINGS_FILE, RouterSettings
 from model.serving.server import Golden
+from model.serving.settings import ACTIVE_FILE, SETTINGS_FILE, RouterSettings
 from model.serving.slot import POLL_S, Slot, close_slot, direct_client, sweep
 from model.serving.torchserve import asked_port
 from model.storage import write_json

@@ -12,11 +12,10 @@ import json
 import logging
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import uvicorn
@@ -27,48 +26,27 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from model.errors import FaceError
+from model.serving.measures import decode
+from model.serving.metrics import CONTENT_TYPE_LATEST, METRICS_PATH, Metrics
+from model.serving.openapi import DOCUMENT_PATH, document
 from model.serving.schema import (
     BODY_TYPE_HEADER,
     DIGEST_HEADER,
+    MEASURES_HEADER,
     STATUS,
     VERSION_HEADER,
     ErrorCode,
     RequestError,
     problem,
 )
+from model.serving.settings import ACTIVE_FILE, RouterSettings, read_settings
 from model.serving.upstream import Upstream
-from model.storage import atomic_path, read_json
+from model.storage import atomic_path
 
 logger = logging.getLogger(__name__)
 
-SETTINGS_FILE = "router.json"
-TOKEN_FILE = "client_token"
-ACTIVE_FILE = "router.active"
-UPSTREAM_KEY_FILE = "key_file.json"
 BODY_TIMEOUT_S = 30.0
 PING_TIMEOUT_S = 2.0
-
-
-@dataclass(frozen=True)
-class RouterSettings:
-    """Where the router listens, whom it asks, and its limits; written by `server`, beside the client's token.
-
-    `server` names the folder of the TorchServe that listens at `upstream`; its key lies there.
-    """
-
-    host: str
-    port: int
-    server: str
-    upstream: str
-    model: str
-    max_body_bytes: int
-    max_in_flight: int
-    retry_after_s: int
-    timeout_s: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for `router.json`."""
-        return asdict(self)
 
 
 class Router:
@@ -78,6 +56,7 @@ class Router:
         self._settings = settings
         self._token = token.encode()
         self._in_flight = 0
+        self._metrics = Metrics(in_flight=lambda: self._in_flight, limit=lambda: self._settings.max_in_flight)
         self._upstream = _upstream(settings, upstream_token)
 
     async def switch(self, settings: RouterSettings, *, token: str, upstream_token: str) -> None:
@@ -102,6 +81,8 @@ class Router:
             routes=[
                 Route(f"/predictions/{self._settings.model}", self._predict, methods=["POST"]),
                 Route("/ping", self._ping, methods=["GET"]),
+                Route(METRICS_PATH, self._show_metrics, methods=["GET"]),
+                Route(DOCUMENT_PATH, self._describe, methods=["GET"]),
             ],
             exception_handlers={HTTPException: self._elsewhere, Exception: self._failed},
             lifespan=lifespan,
@@ -114,21 +95,37 @@ class Router:
                 raise RequestError("overloaded", f"{self._in_flight} requests are under way; try again later")
             self._in_flight += 1
             try:
+                started = time.perf_counter()
                 body = await self._read(request)
-                return await self._forward(body, request.headers.get("content-type", ""))
+                return await self._forward(body, request.headers.get("content-type", ""), started)
             finally:
                 self._in_flight -= 1
         except RequestError as error:
+            self._metrics.refused(error.code)
             return self._refusal(error.code, str(error))
 
     async def _ping(self, _: Request) -> Response:
-        try:
-            answer = await self._upstream.client.get("/ping", timeout=PING_TIMEOUT_S)
-            ready = answer.status_code == 200 and answer.json().get("status") == "Healthy"
-        except (httpx.HTTPError, ValueError):
-            ready = False
+        ready = await self._is_ready()
         status = "ready" if ready else "unavailable"
         return JSONResponse({"status": status, "model": self._settings.model}, 200 if ready else 503)
+
+    async def _is_ready(self) -> bool:
+        try:
+            answer = await self._upstream.client.get("/ping", timeout=PING_TIMEOUT_S)
+            return answer.status_code == 200 and bool(answer.json().get("status") == "Healthy")
+        except (httpx.HTTPError, ValueError):
+            return False
+
+    async def _show_metrics(self, request: Request) -> Response:
+        try:
+            self._check_token(request)
+        except RequestError as error:
+            return self._refusal(error.code, str(error))
+        shown = self._metrics.show(ready=await self._is_ready())
+        return Response(shown, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _describe(self, _: Request) -> Response:
+        return JSONResponse(document(self._settings.model))
 
     def _check_token(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -153,7 +150,7 @@ class Router:
             raise RequestError("bad_request", f"body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
         return bytes(body)
 
-    async def _forward(self, body: bytes, content_type: str) -> Response:
+    async def _forward(self, body: bytes, content_type: str, started: float) -> Response:
         # As octets: TorchServe would parse JSON and forms in its worker, and lose parts of equal name.
         path = f"/predictions/{self._settings.model}"
         try:
@@ -165,6 +162,8 @@ class Router:
         if DIGEST_HEADER not in answer.headers:
             logger.warning("TorchServe answered %d itself: %s", answer.status_code, answer.text[:200])
             raise RequestError("overloaded", "the model is not ready or its queue is full; try again later")
+        seen = decode(answer.headers.get(MEASURES_HEADER))
+        self._metrics.answered(answer.headers.get(VERSION_HEADER, ""), time.perf_counter() - started, seen)
         kept = {name: answer.headers[name] for name in (VERSION_HEADER, DIGEST_HEADER)}
         return Response(answer.content, answer.status_code, kept, media_type="application/json")
 
@@ -177,26 +176,19 @@ class Router:
         return JSONResponse({"error": problem(code, message)}, STATUS[code], headers)
 
     async def _elsewhere(self, request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 404
-        message = f"{request.method} {request.url.path[:100]}: POST /predictions/{self._settings.model} or GET /ping"
-        return JSONResponse({"error": problem("bad_request", message)}, status)
+        status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (404, None)
+        message = f"{request.method} {request.url.path[:100]}: no such address; GET {DOCUMENT_PATH} lists them"
+        return JSONResponse({"error": problem("bad_request", message)}, status, headers)
 
     async def _failed(self, _: Request, error: Exception) -> Response:
         logger.error("router failed: %r", error)
+        self._metrics.refused("overloaded")
         return self._refusal("overloaded", "the request could not be served; try again later")
 
 
 def _upstream(settings: RouterSettings, token: str) -> Upstream:
     # Beside the requests under way there are questions whether it is ready.
     return Upstream(settings.upstream, token, timeout_s=settings.timeout_s, connections=settings.max_in_flight + 4)
-
-
-def read_settings(folder: Path) -> tuple[RouterSettings, dict[str, str]]:
-    """Settings and both tokens from the files of `server`, the latter as arguments of a router."""
-    settings = RouterSettings(**read_json(folder / SETTINGS_FILE))
-    token = (folder / TOKEN_FILE).read_text().strip()
-    upstream_token = read_json(folder / settings.server / UPSTREAM_KEY_FILE)["inference"]["key"]
-    return settings, {"token": token, "upstream_token": upstream_token}
 
 
 async def follow(router: Router, folder: Path) -> None:

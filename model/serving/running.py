@@ -6,7 +6,7 @@ from typing import Any
 import psutil
 
 from model.serving import processes
-from model.serving.router import SETTINGS_FILE, RouterSettings
+from model.serving.settings import SETTINGS_FILE, RouterSettings
 from model.serving.slot import Slot, close_slot, from_json
 from model.storage import read_json, write_json
 

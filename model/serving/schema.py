@@ -35,6 +35,10 @@ BODY_TYPE_HEADER: Final = "X-Body-Type"
 """The client's Content-Type on its way through TorchServe, which would parse some types itself, and badly."""
 
 
+MEASURES_HEADER: Final = "X-Measures"
+"""What a worker tells the router about a request, see `model.serving.measures`; clients never see it."""
+
+
 class RequestError(FaceError):
     """A request that cannot be answered.
 
@@ -54,7 +58,7 @@ class _Message(BaseModel):
 class Instance(_Message):
     """A picture in base64, and the tight boxes of its faces in pixels of the upright picture; null finds them."""
 
-    image: str
+    image: str = Field(json_schema_extra={"contentEncoding": "base64"})
     boxes: list[Box] | None = None
 
     @field_validator("boxes")
@@ -83,6 +87,19 @@ class Problem(_Message):
 
     code: ErrorCode
     message: str
+
+
+class Refusal(_Message):
+    """The answer to a request that cannot be answered; its code tells the status."""
+
+    error: Problem
+
+
+class Health(_Message):
+    """The answer to a ping."""
+
+    status: Literal["ready", "unavailable"]
+    model: str
 
 
 class Answer(_Message):

@@ -24,8 +24,8 @@ from model.serving.archive import read_package, unpack
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
 from model.serving.predictor import Predictor
-from model.serving.router import SETTINGS_FILE, TOKEN_FILE, RouterSettings
 from model.serving.running import is_whole
+from model.serving.settings import SETTINGS_FILE, TOKEN_FILE, RouterSettings
 from model.serving.slot import POLL_S, Slot, open_slot, sweep, wait_ready
 from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java
 from model.storage import atomic_path, write_json

@@ -50,3 +50,10 @@ def test_no_body_raises_anything_but_a_request_error(content, kind):
         read_body(kind, content, max_pictures=4)
     except RequestError as error:
         assert error.code == "bad_request"
+
+
+@pytest.mark.parametrize("edge", ['"1"', "true", "null", "[1]"])
+def test_an_edge_of_a_box_is_a_number_and_nothing_like_it(edge):
+    body = f'{{"instances": [{{"image": "", "boxes": [[0, 0, {edge}, 9]]}}]}}'
+    with pytest.raises(RequestError, match=r"instances\.0\.boxes\.0\.2: .*number"):
+        read_body("application/json", body.encode(), max_pictures=1)

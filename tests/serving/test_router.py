@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from model.serving import router as router_module
-from model.serving.router import ACTIVE_FILE, Router, RouterSettings, follow
+from model.serving.router import Router, follow
+from model.serving.settings import ACTIVE_FILE, RouterSettings
 from model.serving.upstream import Upstream as Connection
 
 SETTINGS = RouterSettings(
@@ -142,6 +143,7 @@ def test_other_addresses_answer_in_json():
 
     answers = talk(conversation)
     assert [answer.status_code for answer in answers] == [404, 405, 404]
+    assert answers[1].headers["Allow"] == "POST"
     assert all(answer.json()["error"]["code"] == "bad_request" for answer in answers)
 
 

@@ -1,0 +1,55 @@
+"""The description of the endpoint, and the endpoint against it."""
+
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+import requests
+from starlette.routing import Route
+
+from model.serving.openapi import document
+from model.serving.router import Router
+from model.serving.schema import STATUS, AnswerList, ErrorCode
+from tests.serving.test_router import SETTINGS
+
+REJECTED = "positive_data_acceptance"
+"""Not checked: no schema says that x0 < x1, nor that bytes are a picture; such requests are well formed and refused."""
+
+
+def test_each_route_is_described_with_its_methods():
+    routes = Router(SETTINGS, token="secret", upstream_token="inner").app.routes
+    served = {route.path: (route.methods or set()) - {"HEAD"} for route in routes if isinstance(route, Route)}
+    described = {path: {method.upper() for method in item} for path, item in document("residual-mtl")["paths"].items()}
+    assert described == served
+
+
+def test_each_code_is_told_with_its_status():
+    answers = document("residual-mtl")["paths"]["/predictions/residual-mtl"]["post"]["responses"]
+    told = {code: int(status) for status, answer in answers.items() for code in STATUS if code in answer["description"]}
+    assert told == STATUS
+    assert set(STATUS) == set(get_args(ErrorCode))
+
+
+@pytest.mark.service
+def test_the_example_of_the_description_is_answered(endpoint, token):
+    described = requests.get(f"{endpoint.url}/openapi.json", timeout=30).json()
+    assert described == document("residual-mtl")
+    bodies = described["paths"]["/predictions/residual-mtl"]["post"]["requestBody"]["content"]
+    headers = {"Authorization": f"Bearer {token}"}
+    url, example = f"{endpoint.url}/predictions/residual-mtl", bodies["application/json"]["example"]
+    answers = AnswerList.model_validate(requests.post(url, json=example, headers=headers, timeout=30).json())
+    assert [answer.error for answer in answers.predictions] == [None, None]
+    assert len(answers.predictions[0].faces) == 1
+
+
+@pytest.mark.service
+def test_the_endpoint_does_what_its_description_says(endpoint, token, tmp_path):
+    """T39: schemathesis sends about 150 requests of every form, most of them wrong, in five seconds."""
+    command = [sys.executable, "-m", "schemathesis.cli", "run", f"{endpoint.url}/openapi.json", "--no-color"]
+    command += ["--header", f"Authorization: Bearer {token}", "--phases", "examples,coverage,fuzzing"]
+    command += ["--generation-deterministic", "--max-examples", "20", "--no-shrink", "--max-response-time", "10"]
+    command += ["--continue-on-failure", "--exclude-checks", REJECTED]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "3 selected" in run.stdout, run.stdout
