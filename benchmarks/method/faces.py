@@ -41,7 +41,7 @@ class Faces(NamedTuple):
     @property
     def pointed_G(self) -> Array:
         """Faces of each subject whose points are known."""
-        return np.bincount(self.subject_N, weights=self.pointed_N.astype(np.float64))
+        return np.bincount(self.subject_N, weights=self.pointed_N).astype(np.float64)
 
 
 def faces_of(records: Sequence[FaceRecord]) -> Faces:
