@@ -207,6 +207,7 @@ def test_a_missing_bucket_ends_with_exit_code_5(
     assert "away  s3" in doctor.stdout
 
 
+@pytest.mark.long
 def test_a_server_that_died_ends_with_exit_code_5(
     rmtl: Command, project: Path, configured: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -205,6 +205,7 @@ def start(servers: list[Server], folder: Path, port: int) -> None:
 
 
 @pytest.mark.service
+@pytest.mark.long
 def test_a_server_killed_in_mid_run_loses_nothing(
     workspace: Path,
     servers: list[Server],

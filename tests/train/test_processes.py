@@ -186,6 +186,7 @@ def test_kill_leaves_a_checkpoint_that_goes_on_bit_for_bit(long_run, shards, tmp
     assert curve(tmp_path) == curve(straight)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["rank 0", "rank 1", "agent"])
 def test_a_killed_member_ends_the_team_which_resumes(victim, long_run, shards, tmp_path, start, command):
     """T25, two processes: no orphan, and the same command finishes the training."""
