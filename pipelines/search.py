@@ -11,15 +11,13 @@ from typing import Any
 
 from kfp import dsl
 
-from components.evaluate import evaluate as evaluate_model
-from components.evaluate_champion import evaluate_champion
-from components.register import register as register_model
 from components.report import report as report_run
 from components.search import choose as choose_trial
 from components.search import search_worker
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
-from pipelines.platform import CONFIG, REGISTRY, accelerated, act, place, retried, shared
+from pipelines.judge import judge
+from pipelines.platform import CONFIG, accelerated, place, shared
 
 NAME = "residual-mtl-search"
 STUDY = ("rmtl-s3", "rmtl-search")
@@ -62,26 +60,4 @@ def search(
             shards=faces.shards,
         )
         weights = accelerated(shared(place(trained, hours=24))).outputs["weights"]
-        evaluated = evaluate_model(
-            section=evaluate,
-            seed=seed,
-            data_digest=faces.digest,
-            data=faces.data,
-            valid_manifest=faces.valid_manifest,
-            weights=weights,
-        )
-        reports = place(evaluated).outputs["reports"]
-        opponent = evaluate_champion(
-            section=evaluate,
-            register=register,
-            seed=seed,
-            data_digest=faces.digest,
-            data=faces.data,
-            valid_manifest=faces.valid_manifest,
-            reports=reports,
-        )
-        champion = act(retried(place(opponent, secrets=REGISTRY))).outputs["champion"]
-        registered = register_model(
-            section=register, data_digest=faces.digest, weights=weights, reports=reports, champion=champion
-        )
-        act(retried(place(registered, secrets=REGISTRY)))
+        judge(weights, faces, seed=seed, evaluate=evaluate, register=register)

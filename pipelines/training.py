@@ -13,14 +13,12 @@ from typing import Any
 from kfp import dsl
 
 from components.deploy import deploy as deploy_model
-from components.evaluate import evaluate as evaluate_model
-from components.evaluate_champion import evaluate_champion
 from components.package import package as package_model
 from components.promote import promote as promote_model
-from components.register import register as register_model
 from components.report import report as report_run
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
+from pipelines.judge import judge
 from pipelines.platform import CONFIG, REGISTRY, accelerated, act, place, retried, shared
 
 NAME = "residual-mtl-training"
@@ -61,29 +59,8 @@ def training(
             section=train, overrides={}, topology=topology, seed=seed, data_digest=faces.digest, shards=faces.shards
         )
         weights = accelerated(shared(place(trained, hours=24))).outputs["weights"]
-        evaluated = evaluate_model(
-            section=evaluate,
-            seed=seed,
-            data_digest=faces.digest,
-            data=faces.data,
-            valid_manifest=faces.valid_manifest,
-            weights=weights,
-        )
-        reports = place(evaluated).outputs["reports"]
-        opponent = evaluate_champion(
-            section=evaluate,
-            register=register,
-            seed=seed,
-            data_digest=faces.digest,
-            data=faces.data,
-            valid_manifest=faces.valid_manifest,
-            reports=reports,
-        )
-        champion = act(retried(place(opponent, secrets=REGISTRY))).outputs["champion"]
-        registered = register_model(
-            section=register, data_digest=faces.digest, weights=weights, reports=reports, champion=champion
-        )
-        registration = act(retried(place(registered, secrets=REGISTRY))).outputs["registration"]
+        registered = judge(weights, faces, seed=seed, evaluate=evaluate, register=register)
+        registration = registered.outputs["registration"]
         packed = place(
             package_model(section=package, data_digest=faces.digest, weights=weights, registration=registration)
         )
