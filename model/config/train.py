@@ -145,6 +145,7 @@ class TrainConfig(Section):
     `steps_per_epoch` 0 means one pass over the training faces. `checkpoint_every` counts steps between checkpoints
     within an epoch (0: only at its end). `threads` is for the network's arithmetic in each process on CPU (0: torch's
     choice): a small network gains nothing by a second one, and collapses where another process wants its core.
+    `precision` bf16 means fp32, with a warning, on a device without bf16 arithmetic, where it would be far slower.
     `max_bad_steps` non-finite steps in a row are skipped, one more is an error. `start_from` names a folder whose
     weights.safetensors gives the first values of the tensors that fit (empty: none).
     """

@@ -13,6 +13,7 @@ from model.config import TrainRun
 from model.data.faces import read_index
 from model.storage import atomic_path
 from model.train.checkpoint import FOLDER, STATE_FILE
+from model.weights import WEIGHTS_FILE
 
 # The nodes run as another user.
 _OPEN = 0o777
@@ -36,6 +37,11 @@ class JobFolder:
         return self.path / "shards"
 
     @property
+    def start(self) -> Path:
+        """Weights that training starts from, if from any."""
+        return self.path / "start"
+
+    @property
     def out(self) -> Path:
         """Weights, checkpoint and spool."""
         return self.path / "train"
@@ -46,10 +52,20 @@ class JobFolder:
         return self.path / "failure.json"
 
 
-def fill(folder: JobFolder, run: TrainRun, *, shards: Path, out: Path) -> None:
-    """Put everything there that is not there yet, and the checkpoint under `out` if training has one only there."""
+def fill(folder: JobFolder, run: TrainRun, *, shards: Path, out: Path, there: JobFolder) -> None:
+    """Put everything there that is not there yet, and the checkpoint under `out` if training has one only there.
+
+    Args:
+        there: the same folder as the nodes see it.
+    """
     folder.path.mkdir(exist_ok=True)
     folder.path.chmod(_OPEN)
+    if run.train.start_from:
+        with atomic_path(folder.start) as temporary:
+            temporary.mkdir()
+            shutil.copyfile(Path(run.train.start_from) / WEIGHTS_FILE, temporary / WEIGHTS_FILE)
+            temporary.chmod(_CLOSED)
+        run = run.model_copy(update={"train": run.train.model_copy(update={"start_from": str(there.start)})})
     with atomic_path(folder.run) as temporary:
         temporary.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))
     digest = read_index(shards)["data_digest"]

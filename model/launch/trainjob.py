@@ -45,10 +45,11 @@ def run_job(run: TrainRun, *, shards: Path, out: Path, topology: Topology, log: 
     """Train on the nodes until the end; a job that this call leaves unfinished is deleted if it was asked to end."""
     settings, restarts = read_settings(), read_restarts()
     name = job_name(run, read_index(shards)["data_digest"], topology, settings.image)
-    folder = JobFolder(settings.shared / name)
-    shared.fill(folder, run, shards=shards, out=out)
+    folder, client = JobFolder(settings.shared / name), JobClient(settings)
+    there = JobFolder(client.node_folder(folder.path))
+    shared.fill(folder, run, shards=shards, out=out, there=there)
     with on_sigterm() as notice:
-        job = _Job(JobClient(settings), settings, name, folder, topology, notice)
+        job = _Job(client, settings, name, folder, there, topology, notice)
         with Follower(folder.out, epochs=run.train.epochs, log=log, mirror=out):
             with_restarts(job.run, restarts)
         shared.fetch(folder, out)
@@ -68,6 +69,7 @@ class _Job:
     settings: JobSettings
     name: str
     folder: JobFolder
+    there: JobFolder
     topology: Topology
     notice: Notice
 
@@ -108,7 +110,7 @@ class _Job:
             time.sleep(POLL_S)
 
     def _spec(self) -> JobSpec:
-        there = JobFolder(self.client.node_folder(self.folder.path))
+        there = self.there
         env = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
         env |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "PYTHONUNBUFFERED": "1", FAILURE_FILE: str(there.failure)}
         arguments = [f"--config={there.run}", f"--shards={there.shards}", f"--out={there.out}"]

@@ -20,6 +20,7 @@ from model.train.log import RunLog
 from model.train.losses import task_losses
 from model.train.mean_shape import Points, mean_shape
 from model.train.optim import Ema, load_optimizer_tensors, lr_at, make_optimizer, optimizer_tensors
+from model.train.precision import computes_bf16
 from model.train.spool import Spool
 from model.train.start import take_over
 from model.train.step import Learner, epoch_means
@@ -138,6 +139,8 @@ def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: T
 
 def _learner(run: TrainRun, net: MultiTaskNet, steps_per_epoch: int, team: Team) -> Learner:
     settings = run.train
+    if settings.precision == "bf16" and team.leads and not computes_bf16(team.device.type):
+        logger.warning("train.precision: this %s has no bf16 arithmetic; computing in fp32", team.device.type)
     net.to(team.device)
     if settings.channels_last:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -17,6 +17,7 @@ from model.train.distributed import Team, TrainingError
 from model.train.losses import multitask_loss, task_losses
 from model.train.mixing import mix_faces
 from model.train.optim import Ema, lr_at
+from model.train.precision import computes_bf16
 from model.train.weighting import Weighting
 
 # Every term there may be, so that all processes send the same message whatever their batch holds.
@@ -98,11 +99,12 @@ def train_step(learner: Learner, batch: FaceBatch, *, leave: bool) -> bool:
 
 
 def forward_net(net: nn.Module, image_BCHW: Tensor, config: TrainConfig) -> FaceOutput:
-    """The network's answers in the precision of the configuration."""
+    """The network's answers in the precision of the configuration, where the device computes in it."""
     if config.channels_last:
         image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
-    enabled = config.precision == "bf16"
-    with torch.autocast(image_BCHW.device.type, dtype=torch.bfloat16, enabled=enabled):
+    device = image_BCHW.device.type
+    enabled = config.precision == "bf16" and computes_bf16(device)
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=enabled):
         output: FaceOutput = net(image_BCHW)
     return output
 

@@ -109,6 +109,16 @@ def test_two_nodes_train_as_one_process_does(cluster, tiny, tiny_shards, tmp_pat
     assert not [value for value in CANARIES.values() if value in left]
 
 
+def test_nodes_start_from_weights_that_only_the_step_sees(cluster, tiny, tiny_shards, tmp_path):
+    """Hardly moved at a tiny learning rate, and known by their digest."""
+    first = train(tiny(**{"train.epochs": 1}).run, shards=tiny_shards, out=tmp_path / "first")
+    still = {"train.epochs": 1, "train.lr": 1e-12, "train.start_from": str(tmp_path / "first"), "seed": 9}
+    launch_training(tiny(**still).run, shards=tiny_shards, out=tmp_path / "out", topology=topology())
+    given, got = load_weights(tmp_path / "first")[0], load_weights(tmp_path / "out")[0]
+    assert all(torch.allclose(given[name], got[name], rtol=0, atol=1e-6) for name in given)
+    assert read_json(tmp_path / "out" / "meta.json")["start_digest"] == first.weights_digest
+
+
 def test_a_failure_on_a_node_is_raised_here_as_what_it_was(cluster, launch):
     cause = {"kind": "DataContractError", "exit_code": 3, "message": "shard 3: altered", "lost": False}
     cluster.start = program(f"print('INFO reading'); open(failure, 'w').write({json.dumps(cause)!r}); sys.exit(1)")
