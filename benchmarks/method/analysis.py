@@ -172,6 +172,9 @@ def _unlike(results: Results) -> Iterator[str]:
     for row, digests in by_row.items():
         if len(digests) > 1:
             yield f"{row}: runs of {len(digests)} configurations ({', '.join(sorted(digests))})"
+    arithmetic = {item["versions"].get("arithmetic", "unknown") for item in results.done.values()}
+    if len(arithmetic) > 1:
+        yield f"runs on processors that compute in {' and '.join(sorted(arithmetic))}"
 
 
 def _named(code: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.method.plan import ROOT
 from model.storage import digest_bytes, digest_file
+from model.train.precision import computes_bf16
 from model.weights import git_revision
 
 # Reports may be written by other code than that which made the results.
@@ -32,8 +33,14 @@ def code_state() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What computes."""
-    return {"python": python_version(), "torch": torch.__version__, "numpy": np.__version__}
+    """What computes, and whether the processor multiplies bf16 or training computes in fp32 instead."""
+    arithmetic = "bf16" if computes_bf16("cpu") else "fp32"
+    return {
+        "python": python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "arithmetic": arithmetic,
+    }
 
 
 def _digest(root: Path) -> str:

@@ -49,6 +49,7 @@ def made_result(run: PlannedRun, faces: Faces, nme: float, right: float) -> dict
         "faces_digest": faces.digest,
         "config_digest": run.row,
         "code": {"git": "0" * 40, "dirty": False, "digest": "made"},
+        "versions": {"arithmetic": "bf16"},
         "seconds": {"train": 100.0},
         "parameters": 900 + 100 * exchanges,
         "multiply_adds": 30_000_000 + 1_000_000 * exchanges,

@@ -103,12 +103,16 @@ def test_an_unfinished_study_is_reported_as_far_as_it_goes(study, tmp_path):
 def test_results_that_were_not_made_alike_are_told(study, tmp_path):
     write_results(study, tmp_path / "results", made_faces(20), skill=SKILL, pattern="gap-100-hard-sharing-*")
     path = tmp_path / "results/gap-100-hard-sharing-1.json"
-    write_json(
-        path, read_json(path) | {"config_digest": "other", "code": {"git": "1" * 40, "dirty": True, "digest": "x"}}
-    )
+    other = {
+        "config_digest": "other",
+        "code": {"git": "1" * 40, "dirty": True, "digest": "x"},
+        "versions": {"arithmetic": "fp32"},
+    }
+    write_json(path, read_json(path) | other)
     warnings = write_report(study, results=tmp_path / "results", out=tmp_path / "out")["warnings"]
     assert "hard-sharing: runs of 2 configurations (hard-sharing, other)" in warnings
-    assert "1111111111 with changes" in warnings[1]
+    assert "runs on processors that compute in bf16 and fp32" in warnings
+    assert "1111111111 with changes" in warnings[2]
 
 
 def test_no_result_and_foreign_faces_are_refused(study, tmp_path, capsys):
