@@ -46,6 +46,12 @@ REGIONS: dict[str, slice] = {
 }
 """iBUG order; right and left are the person's."""
 
+CONTOURS: tuple[tuple[int, int, bool], ...] = (
+    *((0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False)),
+    *((36, 42, True), (42, 48, True), (48, 60, True), (60, 68, True)),
+)
+"""Points from the first number up to the second are one line, which is closed or open."""
+
 OUTER_EYE_CORNERS = (36, 45)
 
 # Partner of each point in the mirrored picture.

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from model.data.codec import Pixels, decode_image
-from model.schema import REGIONS
+from model.schema import CONTOURS, REGIONS
 from model.serving.predictor import MAX_PIXELS
 
 MIN_SIDE = 640
@@ -23,8 +23,6 @@ _COLOURS = {
     "left_eye": (120, 220, 255),
     "mouth": (255, 120, 150),
 }
-_CLOSED = ((36, 42), (42, 48), (48, 60), (60, 68))
-_OPEN = ((0, 17), (17, 22), (22, 27), (27, 31), (31, 36))
 _BOX_COLOUR = (255, 255, 255)
 _FRACTION_BITS = 4
 
@@ -54,8 +52,7 @@ def _draw_face(canvas: Pixels, face: dict[str, Any], scale: float) -> None:
     x0, y0, x1, y1 = ((np.asarray(face["box"]) + 0.5) * scale - 0.5).tolist()
     width = max(1, round(max(x1 - x0, y1 - y0) / 160))
     _outline(canvas, np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]), True, _BOX_COLOUR, width)
-    lines = [(span, True) for span in _CLOSED] + [(span, False) for span in _OPEN]
-    for (start, stop), closed in lines:
+    for start, stop, closed in CONTOURS:
         _outline(canvas, points[start:stop], closed, _colour(start), width)
     for number, point in enumerate(points):
         centre = tuple(int(v) for v in np.round(point * 2**_FRACTION_BITS))

@@ -29,6 +29,7 @@ from model.errors import FaceError
 from model.serving.measures import decode
 from model.serving.metrics import CONTENT_TYPE_LATEST, METRICS_PATH, Metrics
 from model.serving.openapi import DOCUMENT_PATH, document
+from model.serving.page import page_routes
 from model.serving.schema import (
     BODY_TYPE_HEADER,
     DIGEST_HEADER,
@@ -83,6 +84,7 @@ class Router:
                 Route("/ping", self._ping, methods=["GET"]),
                 Route(METRICS_PATH, self._show_metrics, methods=["GET"]),
                 Route(DOCUMENT_PATH, self._describe, methods=["GET"]),
+                *page_routes(),
             ],
             exception_handlers={HTTPException: self._elsewhere, Exception: self._failed},
             lifespan=lifespan,
