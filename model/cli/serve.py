@@ -22,6 +22,9 @@ def deploy(
         Path | None, typer.Option("--weights", help="With --foreground: weights folder or .mar, not the champion.")
     ] = None,
     host: Annotated[str, typer.Option("--host", help="With --foreground: address to listen on.")] = "127.0.0.1",
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="With --foreground: rmtl (TorchServe), or v2 (Open Inference Protocol).")
+    ] = "rmtl",
     params: Params = PARAMS_FILE,
     as_json: AsJson = False,
 ) -> None:
@@ -33,14 +36,18 @@ def deploy(
 
     if foreground and (update or stop):
         raise ConfigError("--foreground starts an endpoint of its own; leave out --update and --stop")
-    if not foreground and (weights or host != "127.0.0.1"):
-        raise ConfigError("--weights and --host go with --foreground; `rmtl deploy` serves the champion, here")
+    if not foreground and (weights or host != "127.0.0.1" or protocol != "rmtl"):
+        raise ConfigError(
+            "--weights, --host and --protocol go with --foreground; `rmtl deploy` serves the champion, here"
+        )
+    if protocol not in ("rmtl", "v2"):
+        raise ConfigError(f"--protocol {protocol}: need rmtl or v2")
     if stop:
         show({"stopped": server.stop(None, state=workspace.SERVE)}, as_json=as_json)
         return
     config = read_config(params, None)
     if foreground:
-        _serve(config, weights, host, as_json=as_json)
+        _serve(config, weights, host, protocol, as_json=as_json)
         return
     if update:
         show(to_json(update_endpoint(config)), as_json=as_json)
@@ -58,16 +65,19 @@ def update_endpoint(config: Config) -> Deployment:
     return replace(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
 
 
-def _serve(config: Config, weights: Path | None, host: str, *, as_json: bool) -> None:
-    from model.serving.foreground import as_archive, serve
+def _serve(config: Config, weights: Path | None, host: str, protocol: str, *, as_json: bool) -> None:
+    from model.serving import foreground, v2
 
     def announce(deployment: Deployment) -> None:
         show(to_json(deployment), as_json=as_json)
 
     def find(out: Path) -> Path:
-        return as_archive(config.package, weights, out) if weights else _champion_archive(config, out)
+        return foreground.as_archive(config.package, weights, out) if weights else _champion_archive(config, out)
 
-    serve(config.deploy, find=find, host=host, announce=announce)
+    if protocol == "v2":
+        v2.serve(config.deploy, config.package, find=find, host=host, announce=announce)
+    else:
+        foreground.serve(config.deploy, find=find, host=host, announce=announce)
 
 
 def _champion_archive(config: Config, out: Path) -> Path:

@@ -47,7 +47,7 @@ def serve(
         state = Path(folder)
         around = server.Surroundings(host=host, console=True)
         try:
-            with _signals_interrupt():
+            with signals_interrupt():
                 archive, report = find(state / "found"), state / "deployment.json"
                 announce(server.start(config, archive=archive, state=state, report=report, around=around))
                 while server.is_whole(state):
@@ -82,7 +82,7 @@ def as_archive(config: PackageConfig, model: Path, out: Path) -> Path:
 
 
 @contextmanager
-def _signals_interrupt() -> Iterator[None]:
+def signals_interrupt() -> Iterator[None]:
     """SIGTERM and SIGINT raise KeyboardInterrupt, once: what ends the endpoint is not interrupted itself."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

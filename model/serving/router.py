@@ -7,7 +7,6 @@ Run: python -m model.serving.router artifacts/serve
 """
 
 import asyncio
-import hmac
 import json
 import logging
 import signal
@@ -21,11 +20,12 @@ import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from model.errors import FaceError
+from model.serving.door import check_token, read_limited
 from model.serving.measures import decode
 from model.serving.metrics import CONTENT_TYPE_LATEST, METRICS_PATH, Metrics
 from model.serving.openapi import DOCUMENT_PATH, document
@@ -46,7 +46,6 @@ from model.storage import atomic_path
 
 logger = logging.getLogger(__name__)
 
-BODY_TIMEOUT_S = 30.0
 PING_TIMEOUT_S = 2.0
 
 
@@ -92,13 +91,13 @@ class Router:
 
     async def _predict(self, request: Request) -> Response:
         try:
-            self._check_token(request)
+            check_token(request, self._token)
             if self._in_flight >= self._settings.max_in_flight:
                 raise RequestError("overloaded", f"{self._in_flight} requests are under way; try again later")
             self._in_flight += 1
             try:
                 started = time.perf_counter()
-                body = await self._read(request)
+                body = await read_limited(request, self._settings.max_body_bytes)
                 return await self._forward(body, request.headers.get("content-type", ""), started)
             finally:
                 self._in_flight -= 1
@@ -120,7 +119,7 @@ class Router:
 
     async def _show_metrics(self, request: Request) -> Response:
         try:
-            self._check_token(request)
+            check_token(request, self._token)
         except RequestError as error:
             return self._refusal(error.code, str(error))
         shown = self._metrics.show(ready=await self._is_ready())
@@ -128,29 +127,6 @@ class Router:
 
     async def _describe(self, _: Request) -> Response:
         return JSONResponse(document(self._settings.model))
-
-    def _check_token(self, request: Request) -> None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), self._token):
-            raise RequestError("unauthorized", "send `Authorization: Bearer TOKEN` with the token of this endpoint")
-
-    async def _read(self, request: Request) -> bytes:
-        """The body, as far as the limit allows."""
-        limit = self._settings.max_body_bytes
-        message = f"body of more than {limit} bytes; send fewer or smaller pictures"
-        declared = request.headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > limit:
-            raise RequestError("body_too_large", message)
-        body = bytearray()
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                async for piece in request.stream():
-                    body += piece
-                    if len(body) > limit:
-                        raise RequestError("body_too_large", message)
-        except (TimeoutError, ClientDisconnect) as error:
-            raise RequestError("bad_request", f"body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
-        return bytes(body)
 
     async def _forward(self, body: bytes, content_type: str, started: float) -> Response:
         # As octets: TorchServe would parse JSON and forms in its worker, and lose parts of equal name.
