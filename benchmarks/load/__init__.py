@@ -1,0 +1,1 @@
+"""What servers cost: the same pictures to the bare network, the predictor, TorchServe, router, and second server."""
