@@ -22,13 +22,14 @@ _END_S = 60
 def servers(config: Config, archive: Path, scratch: Path, *, params: Path) -> Iterator[Mapping[str, Target]]:
     """TorchServe, the router before it, and the second server."""
     with ExitStack() as stack:
-        targets = stack.enter_context(_torchserve(config, archive, scratch / "endpoint"))
+        targets = stack.enter_context(torchserve_and_router(config, archive, scratch / "endpoint"))
         targets |= stack.enter_context(_second(archive, params))
         yield targets
 
 
 @contextmanager
-def _torchserve(config: Config, archive: Path, state: Path) -> Iterator[dict[str, Target]]:
+def torchserve_and_router(config: Config, archive: Path, state: Path) -> Iterator[dict[str, Target]]:
+    """Both as `rmtl deploy` starts them, the inner one asked in the way of the router."""
     deployment = server.start(config.deploy, archive=archive, state=state, report=state / "deployment.json")
     try:
         path = f"/predictions/{deployment.model}"

@@ -15,6 +15,8 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.load.clients import Target
+from benchmarks.soak import soak, table
 from model.schema import EXPRESSIONS
 from model.serving.golden import golden_pictures
 from model.serving.measures import Measures
@@ -99,6 +101,18 @@ def test_the_endpoint_counts_what_it_answers(endpoint, token, client, picture, a
     assert (after["rmtl_model_ready"], after["rmtl_requests_in_flight"]) == (1, 0)
     if shutil.which("promtool"):
         subprocess.run(["promtool", "check", "metrics"], input=text, text=True, check=True, timeout=60)
+
+
+@pytest.mark.service
+def test_counters_and_seconds_agree_with_the_client(endpoint, token):
+    """T45, in short."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    target = Target(f"{endpoint.url}/predictions/residual-mtl", headers)
+    report = soak(target, Path(endpoint.key_file).parent, minutes=0.2)
+    assert report["asked"] == report["counted"] >= 4
+    assert report["histogram_seconds"] == pytest.approx(report["client_seconds"], rel=0.05)
+    assert all(size > 10 for name, size in report["resident_mb"][-1].items() if name != "s")
+    assert f"{report['asked']} requests" in table(report | {"minutes": 0.2})
 
 
 @pytest.mark.service
