@@ -97,7 +97,7 @@ def load_weights(folder: Path) -> tuple[dict[str, Tensor], Meta]:
     """Read weights written by `save_weights`.
 
     Raises:
-        CheckpointError: a pickle, a missing or swapped file, another class order, or a damaged tensor file.
+        CheckpointError: a pickle, a missing or swapped file, another class order, a damaged tensor file, or NaN in it.
     """
     _refuse_pickle(folder)
     meta = load_meta(folder)
@@ -118,9 +118,13 @@ def read_tensors(folder: Path) -> tuple[dict[str, Tensor], str]:
             "the file was altered or swapped: fetch both again"
         )
     try:
-        return load_tensors(content), digest
+        tensors = load_tensors(content)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    wrong = [name for name, item in tensors.items() if item.is_floating_point() and not bool(item.isfinite().all())]
+    if wrong:
+        raise CheckpointError(f"{path}: {wrong[0]} holds NaN or infinity; train again, or fetch another version")
+    return tensors, digest
 
 
 def file_digest(folder: Path) -> str:

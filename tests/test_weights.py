@@ -50,6 +50,14 @@ def test_swapped_weights_are_refused(tmp_path: Path, config: Config) -> None:
         load_weights(tmp_path / "a")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, config: Config, value: float) -> None:
+    """T45."""
+    save(tmp_path, config, value)
+    with pytest.raises(CheckpointError, match=r"layer\.weight holds NaN or infinity"):
+        load_weights(tmp_path)
+
+
 def test_another_class_order_is_refused(tmp_path: Path, config: Config) -> None:
     save(tmp_path, config)
     meta = json.loads((tmp_path / META_FILE).read_text())
