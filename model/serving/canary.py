@@ -128,9 +128,8 @@ class Canary:
             difference = await asyncio.to_thread(compare, champion.content, challenger.content)
         except RequestError:
             return
-        except (ValueError, KeyError, TypeError) as error:
-            # Its text may quote an answer, which no log may hold.
-            logger.error("answers that cannot be compared: %s", type(error).__name__)
+        except ValueError as error:
+            logger.error("answers that cannot be compared: %s", error)
             return
         if self._is_open:
             self._tally.add(difference)

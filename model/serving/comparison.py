@@ -146,9 +146,15 @@ def compare(champion: bytes, challenger: bytes) -> Difference:
     """How the challenger's answer differs from the champion's, both as the endpoint gives them.
 
     Raises:
-        ValueError, KeyError, TypeError: one of them is no answer of the endpoint.
+        ValueError: one of them is no answer of the endpoint; the message quotes neither.
     """
-    left, right = _pictures(champion), _pictures(challenger)
+    try:
+        return _compare(_pictures(champion), _pictures(challenger))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no answer of the endpoint ({type(error).__name__})") from error
+
+
+def _compare(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> Difference:
     found = [_compare_faces(*pair) for pair in zip(left, right, strict=True) if not any(map(_is_refused, pair))]
     refusals = [(_is_refused(first), _is_refused(second)) for first, second in zip(left, right, strict=True)]
     return Difference(

@@ -17,8 +17,8 @@ def replace(
     """Serve another archive in the place of the running one, without a failed request; starts where nothing runs.
 
     A second TorchServe comes up beside the first and has to give the golden answers before it gets a request. Then the
-    router sends it all that comes, and the first one ends once it has answered what it was asked, as does the challenger
-    of a canary. Port, router and, where RMTL_ENDPOINT_TOKEN says no other, the client's token stay. For that time the
+    router sends it all that comes, and the first one, and a canary's challenger, end once they have answered what they
+    were asked. Port, router and, where RMTL_ENDPOINT_TOKEN says no other, the client's token stay. For that time the
     model is in memory twice.
 
     Args:

@@ -1,4 +1,4 @@
-"""What runs from the folder of an endpoint: a router, and the TorchServe behind it; two while one is updated or tried."""
+"""What runs from the folder of an endpoint: a router, and the TorchServe behind it, or two of these."""
 
 from pathlib import Path
 from typing import Any
