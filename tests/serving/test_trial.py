@@ -83,15 +83,19 @@ def gone(members: list[psutil.Process]) -> bool:
     return not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
 
 
-def test_from_a_share_to_the_roll_back_and_on_to_an_update(
-    quick, deployed: Deployment, agreeing: Path, disagreeing: Path, state: Path, picture
+@pytest.fixture
+def champion(deployed: Deployment, state: Path) -> Iterator[list[psutil.Process]]:
+    """The champion's processes; what stands beside it is ended after the test."""
+    yield families(state)
+    if running.is_whole(state):
+        trial.end(state)
+
+
+def test_a_challenger_answers_its_share_and_dies_without_a_failed_request(
+    quick, deployed: Deployment, champion: list[psutil.Process], agreeing: Path, state: Path, picture
 ) -> None:
     content, _ = picture
-    champion = families(state)
-    with pytest.raises(ConfigError, match="above 0 and below 1"):
-        trial.begin(quick, archive=agreeing, state=state, share=1.0)
     assert trial.report(state) == {"state": "none"}
-
     begun = trial.begin(quick, archive=agreeing, state=state, share=0.25)
     assert (begun.url, begun.version) == (deployed.url, "8")
     assert Counter(ask(deployed, content, 200)) == {"7": 150, "8": 50}
@@ -100,20 +104,22 @@ def test_from_a_share_to_the_roll_back_and_on_to_an_update(
     assert report["compared"] >= 90
     assert report["faces"] > 0
     assert report["point_difference"]["max"] < 1e-3
-
-    # A challenger that dies costs no answer.
-    first = [member for member in families(state) if member not in champion]
-    assert len(first) > 1
+    challenger = [member for member in families(state) if member not in champion]
+    assert len(challenger) > 1
     with under_load(deployed, content) as load:
         load.wait(5, "8")
-        for member in first:
+        for member in challenger:
             member.kill()
         load.wait(load.answers("7") + 20, "7")
     assert load.failures == []
 
-    # One that disagrees takes its place, and loses it.
+
+def test_a_challenger_that_disagrees_is_rolled_back_without_a_failed_request(
+    quick, deployed: Deployment, champion: list[psutil.Process], disagreeing: Path, state: Path, picture
+) -> None:
+    content, _ = picture
     trial.begin(quick, archive=disagreeing, state=state, share=0.5)
-    second = [member for member in families(state) if member not in champion]
+    challenger = [member for member in families(state) if member not in champion]
     with under_load(deployed, content) as load:
         deadline = time.monotonic() + 120
         while trial.report(state)["state"] == "running" and not load.failures:
@@ -127,20 +133,36 @@ def test_from_a_share_to_the_roll_back_and_on_to_an_update(
     assert report["compared"] >= LIMITS.min_requests
     assert ask(deployed, content, 20) == ["7"] * 20
     assert "challenger 9 gets no more requests" in (state / "router.log").read_text()
-
     assert trial.end(state) is True
-    assert gone([*first, *second])
+    assert len(challenger) > 1 and gone(challenger)
     assert trial.report(state) == {"state": "none"}
     assert trial.end(state) is False
     assert len(running.slots(state)) == 1
 
-    updated = replace(quick, archive=agreeing, state=state, report=state.parent / "deployment.json")
-    assert ask(deployed, content, 4) == ["8"] * 4
+
+def test_an_update_ends_a_canary_and_leaves_no_process(
+    *,
+    quick,
+    deployed: Deployment,
+    champion: list[psutil.Process],
+    agreeing: Path,
+    disagreeing: Path,
+    state: Path,
+    picture,
+) -> None:
+    trial.begin(quick, archive=disagreeing, state=state, share=0.5)
+    both = families(state)
+    assert len(both) > len(champion)
+    with under_load(deployed, picture[0], clients=1) as load:
+        load.wait(3, "9")
+        updated = replace(quick, archive=agreeing, state=state, report=state.parent / "deployment.json")
+        load.wait(3, "8")
+    assert load.failures == []
+    assert (updated.version, updated.url, gone(both)) == ("8", deployed.url, True)
+    assert trial.report(state) == {"state": "none"}
     last = families(state)
-    assert (updated.version, gone(champion)) == ("8", True)
-    assert len(last) > 1
     server.stop(None, state=state)
-    assert gone(last)
+    assert len(last) > 1 and gone(last)
 
 
 @pytest.mark.usefixtures("answers_otherwise")
@@ -163,6 +185,12 @@ def test_a_challenger_that_answers_otherwise_never_gets_a_request(
     assert load.phases() == ["7"]
     assert (state / "router.json").read_bytes() == settings
     assert not any(slot.find() for slot in champion)
+
+
+def test_a_share_is_between_nothing_and_all(quick, agreeing: Path, tmp_path: Path) -> None:
+    for share in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ConfigError, match="above 0 and below 1"):
+            trial.begin(quick, archive=agreeing, state=tmp_path, share=share)
 
 
 def test_nothing_runs_that_a_challenger_could_stand_beside(quick, agreeing: Path, tmp_path: Path) -> None:
