@@ -136,6 +136,26 @@ def test_a_port_that_is_none_ends_deploy_with_exit_code_2(
     assert f"RMTL_PORT={port} is no port number" in rmtl("doctor", cwd=versions).stdout
 
 
+@pytest.mark.parametrize("share", ["-0.1", "1", "nan", "2"])
+def test_a_share_that_is_none_ends_a_canary_with_exit_code_2(rmtl: Command, versions: Path, share: str) -> None:
+    result = rmtl("deploy", "--canary", share, cwd=versions)
+    assert result.returncode == 2
+    assert "need a share of the requests above 0 and below 1" in result.stderr
+
+
+def test_without_an_endpoint_a_canary_ends_with_exit_code_5_before_the_registry_is_asked(
+    rmtl: Command, versions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", DEAD)
+    for arguments in (["--canary", "0.5"], ["--canary", "0"], ["--canary-report"]):
+        result = rmtl("deploy", *arguments, cwd=versions)
+        assert result.returncode == 5, arguments
+        assert "`rmtl deploy`" in result.stderr
+    result = rmtl("deploy", "--canary", "0.5", "--update", cwd=versions)
+    assert result.returncode == 2
+    assert "one at a time" in result.stderr
+
+
 @pytest.mark.service
 def test_rollback_serves_the_former_champion_within_30_s_without_a_failed_request(
     rmtl: Command, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _local_mlflow: None

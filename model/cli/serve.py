@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from model.cli import canary as canaries
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
 from model.config import Config
@@ -16,6 +17,15 @@ from model.schema import Deployment, to_json
 def deploy(
     *,
     update: Annotated[bool, typer.Option("--update", help="Replace what runs, without a failed request.")] = False,
+    canary: Annotated[
+        float | None,
+        typer.Option(
+            "--canary", metavar="SHARE", help="Let the challenger answer this share of the requests; 0 ends it."
+        ),
+    ] = None,
+    canary_report: Annotated[
+        bool, typer.Option("--canary-report", help="What both answered to the same requests, in numbers.")
+    ] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the endpoint.")] = False,
     foreground: Annotated[bool, typer.Option("--foreground", help="Serve until SIGTERM; logs go to stderr.")] = False,
     weights: Annotated[
@@ -31,11 +41,15 @@ def deploy(
     """Serve the champion with TorchServe; it runs on after this command.
 
     Example: rmtl deploy && rmtl predict photo.jpg --url http://127.0.0.1:8080
+
+    Example of a challenger beside it: rmtl deploy --canary 0.1, then rmtl deploy --canary-report
     """
     from model.serving import server
 
     if foreground and (update or stop):
         raise ConfigError("--foreground starts an endpoint of its own; leave out --update and --stop")
+    if (canary is not None) + canary_report + update + stop + foreground > 1:
+        raise ConfigError("--canary, --canary-report, --update, --stop and --foreground: one at a time")
     if not foreground and (weights or host != "127.0.0.1" or protocol != "rmtl"):
         raise ConfigError(
             "--weights, --host and --protocol go with --foreground; `rmtl deploy` serves the champion, here"
@@ -45,7 +59,13 @@ def deploy(
     if stop:
         show({"stopped": server.stop(None, state=workspace.SERVE)}, as_json=as_json)
         return
+    if canary_report:
+        canaries.print_report(as_json=as_json)
+        return
     config = read_config(params, None)
+    if canary is not None:
+        canaries.change(config, canary, as_json=as_json)
+        return
     if foreground:
         _serve(config, weights, host, protocol, as_json=as_json)
         return

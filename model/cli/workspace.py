@@ -15,6 +15,7 @@ PREDICTIONS = ARTIFACTS / "predictions.parquet"
 CHAMPION = ARTIFACTS / "champion"
 SERVE = ARTIFACTS / "serve"
 DEPLOYED = ARTIFACTS / "deployed"
+CANARY = ARTIFACTS / "canary"
 SEARCH = ARTIFACTS / "search"
 AUDIT = ARTIFACTS / "audit"
 

@@ -12,7 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from model.config.base import Section
 from model.config.data import AuditConfig, IndexConfig, ShardConfig, Source, ValidateConfig
-from model.config.delivery import DeployConfig, EvaluateConfig, GateConfig, PackageConfig, RegisterConfig
+from model.config.delivery import (
+    CanaryConfig,
+    DeployConfig,
+    EvaluateConfig,
+    GateConfig,
+    PackageConfig,
+    RegisterConfig,
+)
 from model.config.search import SearchConfig
 from model.config.train import (
     AssociationConfig,
@@ -31,6 +38,7 @@ __all__ = [
     "AuditConfig",
     "AugmentConfig",
     "BalanceConfig",
+    "CanaryConfig",
     "Config",
     "DeployConfig",
     "EvaluateConfig",

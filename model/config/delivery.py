@@ -76,6 +76,22 @@ class PackageConfig(Section):
     max_faces: Count
 
 
+class CanaryConfig(Section):
+    """What a challenger must keep to while it answers a share of the requests; beyond it, it gets none any more.
+
+    `shadow` is the share of requests that both sides answer, whose answers are compared. Each rate is judged once
+    `min_requests` stand behind it: requests given to the challenger for `max_error_rate`, requests compared for
+    `max_disagreement` (share of faces whose top expression differs, or that one side alone finds) and
+    `max_point_difference` (mean distance of the points, as a share of the square root of the box's area).
+    """
+
+    min_requests: Count
+    max_error_rate: Share
+    max_disagreement: Share
+    max_point_difference: Positive
+    shadow: Share
+
+
 class DeployConfig(Section):
     """Limits of the endpoint, and the number of golden answers checked before it counts as running.
 
@@ -87,3 +103,4 @@ class DeployConfig(Section):
     retry_after_s: Count
     golden: Count
     startup_s: Count
+    canary: CanaryConfig

@@ -1,11 +1,14 @@
 """What may be deployed: the champion of the promotion log, signed where a public key is configured.
 
-The alias `champion` in MLflow decides nothing here.
+The alias `champion` in MLflow decides nothing here; that of the challenger does, for a share of the requests.
 """
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from model.errors import GateError, RegistryError
 from model.registry.client import Store, open_store
@@ -13,7 +16,7 @@ from model.registry.keys import VERIFY_KEY, verify_keys
 from model.registry.promotion_log import Entry, PromotionLog, champions
 from model.registry.reports import check_gate_report
 from model.registry.signature import problem_of
-from model.registry.versions import META_TAG, download_weights, identity, resolve
+from model.registry.versions import CHALLENGER, META_TAG, download_weights, identity, resolve
 from model.storage import atomic_path
 from model.weights import Meta
 
@@ -36,6 +39,40 @@ def fetch_champion(name: str, into: Path) -> str:
             folder.mkdir()
             check_version(store, name, entry, folder)
     return entry.after
+
+
+def fetch_challenger(name: str, into: Path) -> str:
+    """Download the challenger's weights, checked against their digests, and return its version.
+
+    Where a public key is configured, only a version whose promotion one of these keys signed is a challenger that may
+    answer clients: promoted, while the endpoint still serves the champion before.
+
+    Raises:
+        RegistryError: there is none, it was altered, or its promotion is not signed by a configured key.
+        ServiceError: MLflow is out of reach.
+    """
+    with open_store() as store:
+        version = resolve(store, f"models:/{name}@{CHALLENGER}")
+        keys = verify_keys()
+        with atomic_path(into) as folder:
+            folder.mkdir()
+            if keys:
+                check_version(store, name, _signed_promotion(store, name, str(version.version), keys), folder)
+            else:
+                download_weights(store, version, folder)
+    return str(version.version)
+
+
+def _signed_promotion(store: Store, name: str, version: str, keys: Sequence[Ed25519PublicKey]) -> Entry:
+    entry = promotion_of(PromotionLog.open(store, name).entries(), version)
+    if entry is None:
+        raise RegistryError(
+            f"models:/{name}/{version}: {VERIFY_KEY} asks for a signature, and the challenger was never promoted; "
+            "`rmtl promote`, then `rmtl deploy --canary SHARE` before `rmtl deploy --update`"
+        )
+    if problem := problem_of(entry, name, keys):
+        raise RegistryError(f"{problem}; {_ADVICE}")
+    return entry
 
 
 def confirm_champion(name: str, version: str, meta: Meta) -> None:

@@ -1,7 +1,7 @@
 """The door of the endpoint: checks token, size and load before a request reaches TorchServe on its closed port.
 
-On SIGHUP it reads its files anew and sends what comes from then on to the TorchServe that they name; once the former
-one has answered all it was asked, the name of the new one is written to `router.active`.
+On SIGHUP it reads its files anew and sends what comes from then on to the TorchServe that they name, or to the two of a
+canary; once the former one has answered all it was asked, the name of the new one is written to `router.active`.
 
 Run: python -m model.serving.router artifacts/serve
 """
@@ -9,6 +9,7 @@ Run: python -m model.serving.router artifacts/serve
 import asyncio
 import json
 import logging
+import math
 import signal
 import sys
 import time
@@ -22,16 +23,16 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from model.errors import FaceError
-from model.serving.door import check_token, read_limited
+from model.serving.canary import Canary
+from model.serving.entry import check_token, read_within
 from model.serving.measures import decode
 from model.serving.metrics import CONTENT_TYPE_LATEST, METRICS_PATH, Metrics
 from model.serving.openapi import DOCUMENT_PATH, document
 from model.serving.page import page_routes
 from model.serving.schema import (
-    BODY_TYPE_HEADER,
     DIGEST_HEADER,
     MEASURES_HEADER,
     STATUS,
@@ -40,31 +41,51 @@ from model.serving.schema import (
     RequestError,
     problem,
 )
-from model.serving.settings import ACTIVE_FILE, RouterSettings, read_settings
-from model.serving.upstream import Upstream
+from model.serving.settings import ACTIVE_FILE, CANARY_PATH, MANAGEMENT_PATH, RouterSettings, read_settings
+from model.serving.upstream import Question, Upstream
 from model.storage import atomic_path
 
 logger = logging.getLogger(__name__)
 
 PING_TIMEOUT_S = 2.0
+CHALLENGER_TIMEOUT_S = 10.0
+"""After it the champion is asked, and a client waits for both."""
 
 
 class Router:
     """The application's state: keys, limits, whom it asks, and the requests under way."""
 
-    def __init__(self, settings: RouterSettings, *, token: str, upstream_token: str) -> None:
-        self._settings = settings
-        self._token = token.encode()
+    def __init__(self, settings: RouterSettings, **tokens: str) -> None:
         self._in_flight = 0
         self._metrics = Metrics(in_flight=lambda: self._in_flight, limit=lambda: self._settings.max_in_flight)
-        self._upstream = _upstream(settings, upstream_token)
+        self._canary: Canary | None = None
+        self._take(settings, **tokens)
 
-    async def switch(self, settings: RouterSettings, *, token: str, upstream_token: str) -> None:
-        """Ask another TorchServe from now on; returns once the former one has answered all that it was asked."""
-        former = self._upstream
-        self._settings, self._token = settings, token.encode()
-        self._upstream = _upstream(settings, upstream_token)
+    async def switch(self, settings: RouterSettings, **tokens: str) -> None:
+        """Ask as other settings say from now on; returns once the former servers have answered all they were asked."""
+        former, canary = self._upstream, self._canary
+        self._take(settings, **tokens)
+        if canary and canary is not self._canary:
+            await canary.drain()
         await former.drain()
+
+    def _take(
+        self,
+        settings: RouterSettings,
+        *,
+        token: str,
+        upstream_token: str,
+        management_token: str = "",
+        canary_token: str = "",
+    ) -> None:
+        self._settings = settings
+        self._token, self._management_token = token.encode(), management_token.encode()
+        self._upstream = _connect(settings, settings.upstream, upstream_token)
+        if settings.canary is None:
+            self._canary = None
+        elif self._canary is None or self._canary.settings != settings.canary:
+            challenger = _connect(settings, settings.canary.upstream, canary_token, limit_s=CHALLENGER_TIMEOUT_S)
+            self._canary = Canary(settings.canary, challenger, shadows=settings.max_in_flight)
 
     @property
     def app(self) -> Starlette:
@@ -75,6 +96,8 @@ class Router:
             try:
                 yield
             finally:
+                if self._canary:
+                    await self._canary.close()
                 await self._upstream.client.aclose()
 
         return Starlette(
@@ -84,6 +107,7 @@ class Router:
                 Route(METRICS_PATH, self._show_metrics, methods=["GET"]),
                 Route(DOCUMENT_PATH, self._describe, methods=["GET"]),
                 *page_routes(),
+                Mount(MANAGEMENT_PATH, routes=[Route(CANARY_PATH, self._show_canary, methods=["GET"])]),
             ],
             exception_handlers={HTTPException: self._elsewhere, Exception: self._failed},
             lifespan=lifespan,
@@ -97,7 +121,7 @@ class Router:
             self._in_flight += 1
             try:
                 started = time.perf_counter()
-                body = await read_limited(request, self._settings.max_body_bytes)
+                body = await read_within(request, self._settings.max_body_bytes)
                 return await self._forward(body, request.headers.get("content-type", ""), started)
             finally:
                 self._in_flight -= 1
@@ -125,25 +149,30 @@ class Router:
         shown = self._metrics.show(ready=await self._is_ready())
         return Response(shown, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def _show_canary(self, request: Request) -> Response:
+        """For who owns the endpoint's folder, not for clients."""
+        try:
+            check_token(request, self._management_token)
+        except RequestError as error:
+            return self._refusal(error.code, str(error))
+        return JSONResponse(self._canary.report() if self._canary else {"state": "none"})
+
     async def _describe(self, _: Request) -> Response:
         return JSONResponse(document(self._settings.model))
 
     async def _forward(self, body: bytes, content_type: str, started: float) -> Response:
-        # As octets: TorchServe would parse JSON and forms in its worker, and lose parts of equal name.
-        path = f"/predictions/{self._settings.model}"
-        try:
-            headers = {BODY_TYPE_HEADER: content_type.encode("ascii", "replace").decode()}
-            answer = await self._upstream.post(path, body, headers)
-        except httpx.HTTPError as error:
-            logger.warning("no answer from TorchServe: %r", error)
-            raise RequestError("overloaded", "the model did not answer in time; try again later") from error
-        if DIGEST_HEADER not in answer.headers:
-            logger.warning("TorchServe answered %d itself: %s", answer.status_code, answer.text[:200])
-            raise RequestError("overloaded", "the model is not ready or its queue is full; try again later")
+        question = Question(f"/predictions/{self._settings.model}", body, content_type)
+        if self._canary:
+            answer = await self._canary.answer(question, self._ask_champion)
+        else:
+            answer = await self._ask_champion(question)
         seen = decode(answer.headers.get(MEASURES_HEADER))
         self._metrics.answered(answer.headers.get(VERSION_HEADER, ""), time.perf_counter() - started, seen)
         kept = {name: answer.headers[name] for name in (VERSION_HEADER, DIGEST_HEADER)}
         return Response(answer.content, answer.status_code, kept, media_type="application/json")
+
+    async def _ask_champion(self, question: Question) -> httpx.Response:
+        return await self._upstream.ask(question)
 
     def _refusal(self, code: ErrorCode, message: str) -> Response:
         headers = {}
@@ -164,16 +193,17 @@ class Router:
         return self._refusal("overloaded", "the request could not be served; try again later")
 
 
-def _upstream(settings: RouterSettings, token: str) -> Upstream:
-    # Beside the requests under way there are questions whether it is ready.
-    return Upstream(settings.upstream, token, timeout_s=settings.timeout_s, connections=settings.max_in_flight + 4)
+def _connect(settings: RouterSettings, url: str, token: str, *, limit_s: float = math.inf) -> Upstream:
+    # Beside the requests under way there are a canary's comparisons, and questions whether it is ready.
+    connections = 2 * settings.max_in_flight + 4
+    return Upstream(url, token, timeout_s=min(settings.timeout_s, limit_s), connections=connections)
 
 
 async def follow(router: Router, folder: Path) -> None:
     """Switch to what the files say now, and tell it; with unreadable files all stays as it is."""
     try:
         settings, tokens = read_settings(folder)
-    except (FaceError, OSError, KeyError, TypeError) as error:
+    except (FaceError, OSError, KeyError, TypeError, ValueError) as error:
         logger.error("settings not taken over: %r", error)
         return
     await router.switch(settings, **tokens)

@@ -1,4 +1,4 @@
-"""What runs from the folder of an endpoint: a router, and the TorchServe behind it; two of these during an update."""
+"""What runs from the folder of an endpoint: a router, and the TorchServe behind it, or two of these."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import psutil
 
 from model.serving import processes
-from model.serving.settings import SETTINGS_FILE, RouterSettings
+from model.serving.settings import SETTINGS_FILE, RouterSettings, parse_settings
 from model.serving.slot import Slot, close_slot, from_json
 from model.storage import read_json, write_json
 
@@ -37,7 +37,7 @@ def note_slots(state: Path, kept: list[Slot]) -> None:
 def settings_of(state: Path) -> RouterSettings | None:
     """What the router goes by; None where nothing was started from this folder."""
     path = state / SETTINGS_FILE
-    return RouterSettings(**read_json(path)) if (state / STATE_FILE).is_file() and path.is_file() else None
+    return parse_settings(read_json(path)) if (state / STATE_FILE).is_file() and path.is_file() else None
 
 
 def is_whole(state: Path) -> bool:

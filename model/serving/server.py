@@ -25,7 +25,7 @@ from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.running import is_whole
-from model.serving.settings import SETTINGS_FILE, TOKEN_FILE, RouterSettings
+from model.serving.settings import MANAGEMENT_TOKEN_FILE, SETTINGS_FILE, TOKEN_FILE, RouterSettings
 from model.serving.slot import POLL_S, Slot, open_slot, sweep, wait_ready
 from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java
 from model.storage import atomic_path, write_json
@@ -92,7 +92,7 @@ def start(
         try:
             slot = come_up(config, archive, state, console=around.console)
             write_settings(config, state, slot, model=model, address=(around.host, port))
-            write_token(state)
+            write_tokens(state)
             _launch_router(config, state, url, console=around.console)
             client = EndpointClient(url, model=model, token=(state / TOKEN_FILE).read_text().strip())
             compare(client, predictor, golden or golden_pictures(config.golden))
@@ -153,15 +153,28 @@ def write_settings(config: DeployConfig, state: Path, slot: Slot, *, model: str,
     write_json(state / SETTINGS_FILE, settings.to_json())
 
 
-def write_token(state: Path) -> None:
-    """Write the token that is asked for, else leave the one that clients of a running router know, else a new one."""
+def write_tokens(state: Path) -> None:
+    """Write the client's token: that asked for, else the one that clients of a running router know, else a new one.
+
+    The token of management is a new one in any case.
+    """
+    write_management_token(state)
     path, asked = state / TOKEN_FILE, os.environ.get("RMTL_ENDPOINT_TOKEN")
-    if not asked and path.is_file() and running.router(state):
-        return
+    if asked or not path.is_file() or not running.router(state):
+        _write_secret(path, asked or secrets.token_urlsafe(24))
+
+
+def write_management_token(state: Path) -> None:
+    """Write a new token that opens the router's management to who may read the folder, and to no client."""
+    _write_secret(state / MANAGEMENT_TOKEN_FILE, secrets.token_urlsafe(24))
+
+
+def _write_secret(path: Path, text: str) -> None:
+    """Write a file that its owner alone may read."""
     with atomic_path(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as stream:
-            stream.write((asked or secrets.token_urlsafe(24)) + "\n")
+            stream.write(text + "\n")
 
 
 def _launch_router(config: DeployConfig, state: Path, url: str, *, console: bool) -> None:

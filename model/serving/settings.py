@@ -1,15 +1,31 @@
-"""What a router goes by: files that `server` writes into the folder of an endpoint."""
+"""What a router goes by: files that `server` and `trial` write into the folder of an endpoint."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from model.config import CanaryConfig
 from model.storage import read_json
 
 SETTINGS_FILE = "router.json"
 TOKEN_FILE = "client_token"
+MANAGEMENT_TOKEN_FILE = "management_token"
 ACTIVE_FILE = "router.active"
 UPSTREAM_KEY_FILE = "key_file.json"
+
+MANAGEMENT_PATH = "/management"
+CANARY_PATH = "/canary"
+"""Below the path of management."""
+
+
+@dataclass(frozen=True)
+class CanarySettings:
+    """A challenger beside the champion: its TorchServe, the share of requests it answers, and what it must keep to."""
+
+    server: str
+    upstream: str
+    share: float
+    limits: CanaryConfig
 
 
 @dataclass(frozen=True)
@@ -28,15 +44,40 @@ class RouterSettings:
     max_in_flight: int
     retry_after_s: int
     timeout_s: float
+    canary: CanarySettings | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `router.json`."""
-        return asdict(self)
+        values = asdict(self)
+        if self.canary is None:
+            del values["canary"]  # a router of a version without canaries takes the rest
+        else:
+            values["canary"]["limits"] = self.canary.limits.model_dump()
+        return values
+
+
+def parse_settings(values: dict[str, Any]) -> RouterSettings:
+    """Settings from the values of `router.json`.
+
+    Raises:
+        TypeError, KeyError, ValueError: they are not those of this version of the package.
+    """
+    if not (canary := values.get("canary")):
+        return RouterSettings(**values)
+    limits = CanaryConfig(**canary["limits"])
+    return RouterSettings(**values | {"canary": CanarySettings(**canary | {"limits": limits})})
 
 
 def read_settings(folder: Path) -> tuple[RouterSettings, dict[str, str]]:
-    """Settings and both tokens from the files of `server`, the latter as arguments of a router."""
-    settings = RouterSettings(**read_json(folder / SETTINGS_FILE))
-    token = (folder / TOKEN_FILE).read_text().strip()
-    upstream_token = read_json(folder / settings.server / UPSTREAM_KEY_FILE)["inference"]["key"]
-    return settings, {"token": token, "upstream_token": upstream_token}
+    """Settings and all tokens from the files of `server`, the latter as arguments of a router."""
+    settings = parse_settings(read_json(folder / SETTINGS_FILE))
+    tokens = {"token": (folder / TOKEN_FILE).read_text().strip(), "upstream_token": _key(folder, settings.server)}
+    if (folder / MANAGEMENT_TOKEN_FILE).is_file():
+        tokens["management_token"] = (folder / MANAGEMENT_TOKEN_FILE).read_text().strip()
+    if settings.canary:
+        tokens["canary_token"] = _key(folder, settings.canary.server)
+    return settings, tokens
+
+
+def _key(folder: Path, server: str) -> str:
+    return str(read_json(folder / server / UPSTREAM_KEY_FILE)["inference"]["key"])

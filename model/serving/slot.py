@@ -1,9 +1,10 @@
-"""One TorchServe in a folder of its own; while an endpoint is updated there are two, the old and the coming one."""
+"""One TorchServe in a folder of its own; while an endpoint is updated, or a challenger tried, there are two."""
 
 import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,10 @@ def close_slot(slot: Slot) -> bool:
     return ended
 
 
-def sweep(state: Path, *, keep: str = "") -> None:
-    """Remove folders of slots that have ended, all but one."""
+def sweep(state: Path, *, keep: Collection[str] = ()) -> None:
+    """Remove folders of slots that have ended, all but those of these names."""
     for folder in state.glob("server-*"):
-        if folder.name != keep:
+        if folder.name not in keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,10 +1,24 @@
-"""The TorchServe behind the router, and what it has not answered yet."""
+"""A TorchServe behind the router, and what it has not answered yet."""
 
 import asyncio
+import logging
+from typing import NamedTuple
 
 import httpx
 
+from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, RequestError
+
+logger = logging.getLogger(__name__)
+
 DRAIN_POLL_S = 0.05
+
+
+class Question(NamedTuple):
+    """A body on its way to the model at `path`, with the Content-Type that the client gave."""
+
+    path: str
+    body: bytes
+    content_type: str
 
 
 class Upstream:
@@ -25,13 +39,26 @@ class Upstream:
             trust_env=False,
         )
 
-    async def post(self, path: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
-        """Ask, and be counted until the answer is there."""
+    async def ask(self, question: Question) -> httpx.Response:
+        """The model's own answer; it is counted as under way until then.
+
+        Raises:
+            RequestError: `overloaded`: none in time, or one of TorchServe itself.
+        """
         self.in_flight += 1
         try:
-            return await self.client.post(path, content=body, headers=headers)
+            # As octets: TorchServe would parse JSON and forms in its worker, and lose parts of equal name.
+            headers = {BODY_TYPE_HEADER: question.content_type.encode("ascii", "replace").decode()}
+            answer = await self.client.post(question.path, content=question.body, headers=headers)
+        except httpx.HTTPError as error:
+            logger.warning("no answer from TorchServe: %r", error)
+            raise RequestError("overloaded", "the model did not answer in time; try again later") from error
         finally:
             self.in_flight -= 1
+        if DIGEST_HEADER not in answer.headers:
+            logger.warning("TorchServe answered %d itself: %s", answer.status_code, answer.text[:200])
+            raise RequestError("overloaded", "the model is not ready or its queue is full; try again later")
+        return answer
 
     async def drain(self) -> None:
         """Wait for all answers, which every request gets or gives up in time, and close the connections."""

@@ -16,8 +16,8 @@ from model.registry.keys import PRIVATE_FILE, PUBLIC_FILE, SIGNING_KEY, VERIFY_K
 from model.registry.promotion import history, promote, rollback
 from model.registry.promotion_log import PromotionLog
 from model.registry.registry import register_version
-from model.registry.release import confirm_champion, fetch_champion
-from model.registry.versions import CHAMPION
+from model.registry.release import confirm_champion, fetch_challenger, fetch_champion
+from model.registry.versions import CHALLENGER, CHAMPION
 from model.storage import digest_bytes
 from model.weights import META_FILE, WEIGHTS_FILE, load_meta
 
@@ -181,3 +181,34 @@ def test_an_evaluation_of_other_weights_lets_nothing_through(workspace: Path, ga
         store.client.set_model_version_tag(gate.name, "1", f"evaluation.{report.stem}", digest)
     with pytest.raises(RegistryError, match="its evaluation measured weights"):
         promote(gate, who="eve", why="looks good")
+
+
+def test_the_challenger_is_fetched_without_a_promotion_where_no_key_is_configured(
+    workspace: Path, gate: RegisterConfig, cases: Any, use: Use
+) -> None:
+    register_version(gate, **cases.write("a"))
+    promote(gate, who="ada", why="first")
+    written = cases.write("b")
+    register_version(gate, **written)
+    assert fetch_challenger(gate.name, workspace / "weights") == "2"
+    assert load_meta(workspace / "weights") == load_meta(written["weights"])
+    use("ours")
+    with pytest.raises(RegistryError, match="asks for a signature, and the challenger was never promoted"):
+        fetch_challenger(gate.name, workspace / "another")
+    assert not (workspace / "another").exists()
+
+
+def test_a_challenger_promoted_with_our_key_may_answer_clients_and_no_other(
+    two: str, workspace: Path, use: Use
+) -> None:
+    assert fetch_challenger(two, workspace / "weights") == "2"
+    use("theirs", private=False)
+    with pytest.raises(RegistryError, match="altered or signed by another key"):
+        fetch_challenger(two, workspace / "another")
+
+
+def test_without_a_challenger_there_is_nothing_to_fetch(two: str, workspace: Path) -> None:
+    with open_store() as store:
+        store.client.delete_registered_model_alias(two, CHALLENGER)
+    with pytest.raises(RegistryError, match="has no such version"):
+        fetch_challenger(two, workspace / "weights")

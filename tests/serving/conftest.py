@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,28 @@ def token(endpoint: Deployment) -> str:
 @pytest.fixture(scope="session")
 def client(endpoint: Deployment, token: str) -> EndpointClient:
     return EndpointClient(endpoint.url, token=token)
+
+
+@pytest.fixture
+def answers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the archive should answer lies a pixel beside what its server answers."""
+    unpacked = server.unpacked
+
+    @contextmanager
+    def shifted(archive: Path) -> Iterator[Predictor]:
+        with unpacked(archive) as predictor:
+            predict = predictor.predict
+
+            def shift(*given: Any) -> Any:
+                answer = predict(*given)
+                for face in answer["faces"]:
+                    face["landmarks"] = [[x + 1, y] for x, y in face["landmarks"]]
+                return answer
+
+            monkeypatch.setattr(predictor, "predict", shift)
+            yield predictor
+
+    monkeypatch.setattr(server, "unpacked", shifted)
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -2,9 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,34 +11,11 @@ from model.errors import CheckpointError, ConfigError, ServiceError
 from model.schema import Deployment
 from model.serving import running, server
 from model.serving.archive import package
-from model.serving.predictor import Predictor
 from model.serving.rollout import replace
 from model.storage import read_json
 from tests.serving.load import under_load
 
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture
-def answers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the archive should answer lies a pixel beside what its server answers."""
-    unpacked = server.unpacked
-
-    @contextmanager
-    def shifted(archive: Path) -> Iterator[Predictor]:
-        with unpacked(archive) as predictor:
-            predict = predictor.predict
-
-            def shift(*given: Any) -> Any:
-                answer = predict(*given)
-                for face in answer["faces"]:
-                    face["landmarks"] = [[x + 1, y] for x, y in face["landmarks"]]
-                return answer
-
-            monkeypatch.setattr(predictor, "predict", shift)
-            yield predictor
-
-    monkeypatch.setattr(server, "unpacked", shifted)
 
 
 @pytest.fixture(scope="module")

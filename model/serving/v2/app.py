@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 import model
 from model.serving.body import Picture
-from model.serving.door import check_token, read_limited
+from model.serving.entry import check_token, read_within
 from model.serving.predictor import Predictor
 from model.serving.schema import DIGEST_HEADER, STATUS, VERSION_HEADER, ErrorCode, RequestError
 from model.serving.v2.tensors import INPUTS, OUTPUTS, InferRequest, read_pictures, read_request, write_answers
@@ -63,7 +63,7 @@ class V2App:
                 raise RequestError("overloaded", f"{self._in_flight} requests are under way; try again later")
             self._in_flight += 1
             try:
-                asked = read_request(await read_limited(request, self._limits.max_body_bytes))
+                asked = read_request(await read_within(request, self._limits.max_body_bytes))
                 return await self._answer(asked)
             finally:
                 self._in_flight -= 1

@@ -44,7 +44,7 @@ def serve(
     with tempfile.TemporaryDirectory(prefix="rmtl-") as folder:
         state = Path(folder)
         archive = find(state / "found")
-        server.write_token(state)
+        server.write_tokens(state)
         token = (state / TOKEN_FILE).read_text().strip()
         limits = Limits(deploy.max_body_mb << 20, deploy.max_in_flight, package.max_pictures, deploy.retry_after_s)
         with server.unpacked(archive) as predictor:

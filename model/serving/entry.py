@@ -1,4 +1,4 @@
-"""What every server checks before it looks at a request: the token, and how large the body is."""
+"""What a request has to bring before anybody looks at it: a token, and a body of bounded size."""
 
 import asyncio
 import hmac
@@ -10,20 +10,23 @@ from model.serving.schema import RequestError
 BODY_TIMEOUT_S = 30.0
 
 
-def check_token(request: Request, token: bytes) -> None:
-    """Raises:
-    RequestError: `unauthorized`, for no token or another one.
+def check_token(request: Request, expected: bytes) -> None:
+    """See that the request carries this token; an empty one lets nobody in.
+
+    Raises:
+        RequestError: it does not.
     """
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token):
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    given = token.strip().encode()
+    if scheme.lower() != "bearer" or not expected or not hmac.compare_digest(given, expected):
         raise RequestError("unauthorized", "send `Authorization: Bearer TOKEN` with the token of this endpoint")
 
 
-async def read_limited(request: Request, limit: int) -> bytes:
-    """The body, of which no more than `limit` bytes are read.
+async def read_within(request: Request, limit: int) -> bytes:
+    """The body, of at most `limit` bytes.
 
     Raises:
-        RequestError: `body_too_large`, or `bad_request` where it does not arrive within 30 s.
+        RequestError: it is larger, or did not arrive in time.
     """
     message = f"body of more than {limit} bytes; send fewer or smaller pictures"
     declared = request.headers.get("content-length", "0")

@@ -1,0 +1,201 @@
+"""A challenger beside the champion, with real TorchServes: shares, comparison, roll-back, and nothing left behind."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import requests
+
+from model.config import CanaryConfig, Config
+from model.errors import ConfigError, ServiceError
+from model.net.multitask import build_net
+from model.schema import Deployment
+from model.serving import running, server, trial
+from model.serving.archive import package
+from model.serving.rollout import replace
+from model.weights import describe, save_weights
+from tests.serving.load import under_load
+
+LIMITS = CanaryConfig(min_requests=20, max_error_rate=0.5, max_disagreement=0.5, max_point_difference=0.05, shadow=0.5)
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def quick(config: Config):
+    return config.deploy.model_copy(update={"startup_s": 180, "golden": 2, "canary": LIMITS})
+
+
+@pytest.fixture(scope="module")
+def agreeing(config: Config, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Version 8: the champion's weights."""
+    return package(config.package, weights=weights, out=tmp_path_factory.mktemp("agreeing"), version="8")
+
+
+@pytest.fixture(scope="module")
+def disagreeing(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Version 9: answers that lie around another mean shape."""
+    folder = tmp_path_factory.mktemp("disagreeing")
+    shape = np.random.default_rng(1).uniform(0.2, 0.8, (68, 2))
+    net = build_net(config.train.net, None, mean_shape_K2=shape, seed=0)
+    points = tuple((float(x), float(y)) for x, y in shape)
+    meta = describe(config.run, mean_shape=points, data_digest="d" * 64, restricted=False)
+    save_weights(folder / "weights", net.state_dict(), meta)
+    return package(config.package, weights=folder / "weights", out=folder, version="9")
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trial") / "serve"
+
+
+@pytest.fixture(scope="module")
+def deployed(quick, mar: Path, state: Path) -> Iterator[Deployment]:
+    """An endpoint of version 7."""
+    yield server.start(quick, archive=mar, state=state, report=state.parent / "deployment.json")
+    server.stop(None, state=state)
+
+
+def ask(deployed: Deployment, body: bytes, number: int) -> list[str]:
+    """Versions that answered so many requests, one after the other; a failed one fails the test."""
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {Path(str(deployed.key_file)).read_text().strip()}"
+    versions = []
+    for _ in range(number):
+        answer = session.post(f"{deployed.url}/predictions/{deployed.model}", data=body, timeout=60)
+        assert answer.status_code == 200, answer.text
+        versions.append(answer.headers["X-Model-Version"])
+    return versions
+
+
+def families(state: Path) -> list[psutil.Process]:
+    """All processes of the servers noted in the folder."""
+    found = [slot.find() for slot in running.slots(state)]
+    return [member for process in found if process for member in (process, *process.children(recursive=True))]
+
+
+def gone(members: list[psutil.Process]) -> bool:
+    """Whether none of them runs; zombies do not."""
+    return not any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members)
+
+
+@pytest.fixture
+def champion(deployed: Deployment, state: Path) -> Iterator[list[psutil.Process]]:
+    """The champion's processes; what stands beside it is ended after the test."""
+    yield families(state)
+    if running.is_whole(state):
+        trial.end(state)
+
+
+def test_a_challenger_answers_its_share_and_dies_without_a_failed_request(
+    quick, deployed: Deployment, champion: list[psutil.Process], agreeing: Path, state: Path, picture
+) -> None:
+    content, _ = picture
+    assert trial.report(state) == {"state": "none"}
+    begun = trial.begin(quick, archive=agreeing, state=state, share=0.25)
+    assert (begun.url, begun.version) == (deployed.url, "8")
+    assert Counter(ask(deployed, content, 200)) == {"7": 150, "8": 50}
+    report = trial.report(state)
+    assert (report["state"], report["disagreement"], report["challenger"]["version"]) == ("running", 0, "8")
+    assert report["compared"] >= 90
+    assert report["faces"] > 0
+    assert report["point_difference"]["max"] < 1e-3
+    challenger = [member for member in families(state) if member not in champion]
+    assert len(challenger) > 1
+    with under_load(deployed, content) as load:
+        load.wait(5, "8")
+        for member in challenger:
+            member.kill()
+        load.wait(load.answers("7") + 20, "7")
+    assert load.failures == []
+
+
+def test_a_challenger_that_disagrees_is_rolled_back_without_a_failed_request(
+    quick, deployed: Deployment, champion: list[psutil.Process], disagreeing: Path, state: Path, picture
+) -> None:
+    content, _ = picture
+    trial.begin(quick, archive=disagreeing, state=state, share=0.5)
+    challenger = [member for member in families(state) if member not in champion]
+    with under_load(deployed, content) as load:
+        deadline = time.monotonic() + 120
+        while trial.report(state)["state"] == "running" and not load.failures:
+            assert time.monotonic() < deadline, trial.report(state)
+            time.sleep(0.1)
+    assert load.failures == []
+    assert load.answers("9") > 0
+    report = trial.report(state)
+    assert (report["state"], report["reason"]["limit"]) == ("rolled_back", 0.05)
+    assert report["reason"]["found"] > 0.05
+    assert report["compared"] >= LIMITS.min_requests
+    assert ask(deployed, content, 20) == ["7"] * 20
+    assert "challenger 9 gets no more requests" in (state / "router.log").read_text()
+    assert trial.end(state) is True
+    assert len(challenger) > 1 and gone(challenger)
+    assert trial.report(state) == {"state": "none"}
+    assert trial.end(state) is False
+    assert len(running.slots(state)) == 1
+
+
+def test_an_update_ends_a_canary_and_leaves_no_process(
+    *,
+    quick,
+    deployed: Deployment,
+    champion: list[psutil.Process],
+    agreeing: Path,
+    disagreeing: Path,
+    state: Path,
+    picture,
+) -> None:
+    trial.begin(quick, archive=disagreeing, state=state, share=0.5)
+    both = families(state)
+    assert len(both) > len(champion)
+    with under_load(deployed, picture[0], clients=1) as load:
+        load.wait(3, "9")
+        updated = replace(quick, archive=agreeing, state=state, report=state.parent / "deployment.json")
+        load.wait(3, "8")
+    assert load.failures == []
+    assert (updated.version, updated.url, gone(both)) == ("8", deployed.url, True)
+    assert trial.report(state) == {"state": "none"}
+    last = families(state)
+    server.stop(None, state=state)
+    assert len(last) > 1 and gone(last)
+
+
+@pytest.mark.usefixtures("answers_otherwise")
+def test_a_challenger_that_answers_otherwise_never_gets_a_request(
+    quick, mar: Path, agreeing: Path, state: Path, picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T43: it is refused by its golden answers, and the champion goes on alone."""
+    report = state.parent / "deployment.json"
+    with monkeypatch.context() as before:
+        before.setattr(server, "compare", lambda *_: None)
+        deployed = server.start(quick, archive=mar, state=state, report=report)
+    champion, settings = running.slots(state), (state / "router.json").read_bytes()
+    with under_load(deployed, picture[0], clients=1) as load:
+        load.wait(1, "7")
+        with pytest.raises(ServiceError, match="the endpoint answers otherwise"):
+            trial.begin(quick, archive=agreeing, state=state, share=0.9)
+        load.wait(load.answers("7") + 3, "7")
+    server.stop(None, state=state)
+    assert load.failures == []
+    assert load.phases() == ["7"]
+    assert (state / "router.json").read_bytes() == settings
+    assert not any(slot.find() for slot in champion)
+
+
+def test_a_share_is_between_nothing_and_all(quick, agreeing: Path, tmp_path: Path) -> None:
+    for share in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ConfigError, match="above 0 and below 1"):
+            trial.begin(quick, archive=agreeing, state=tmp_path, share=share)
+
+
+def test_nothing_runs_that_a_challenger_could_stand_beside(quick, agreeing: Path, tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="no endpoint runs that a challenger could stand beside"):
+        trial.begin(quick, archive=agreeing, state=tmp_path / "serve", share=0.5)
+    for act in (trial.end, trial.report):
+        with pytest.raises(ServiceError, match="nothing runs from this folder"):
+            act(tmp_path / "serve")
