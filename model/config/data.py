@@ -105,7 +105,9 @@ class ValidateConfig(Section):
     """`budget` is the largest share of bad rows.
 
     `margin` is how far points and boxes may lie outside, in picture sizes; `shape_distance` the largest Procrustes
-    distance (0 to 1) to the mean face. Pictures are near duplicates when their perceptual hashes differ in at most
+    distance (0 to 1) to the mean face, `numbering_gain` by how much less of it another numbering of the points may
+    have, `turn` the largest in-plane angle to it in degrees; `box_overlap` the least intersection over union of a box
+    and the tight box of its 68 points. Pictures are near duplicates when their perceptual hashes differ in at most
     `near_duplicate_bits` of 64 and their thumbnails correlate by `near_duplicate_correlation`. `expected` holds
     official numbers of labelled faces, by `source/subset`; another number is a warning.
     """
@@ -115,6 +117,9 @@ class ValidateConfig(Section):
     max_pixels: Count
     margin: Share
     shape_distance: Share
+    numbering_gain: Share
+    turn: Annotated[float, Field(gt=0, le=180)]
+    box_overlap: Share
     near_duplicate_bits: Annotated[int, Field(ge=0, le=8)]
     near_duplicate_correlation: Share
     leakage: LeakageConfig

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from model.data.codec import tight_box
+from model.data.validate.numbering import numbering_gain
 from model.data.validate.pictures import Look
-from model.data.validate.shape import shape_distance
+from model.data.validate.shape import shape_distance, turn_of
 from model.schema import LANDMARKS, Box, FaceRecord
 
 Floats = NDArray[np.float64]
@@ -26,7 +28,7 @@ def face_table(records: list[FaceRecord], looks: Mapping[str, Look], *, margin: 
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(
         {"problem": object, "picture_error": object, "box_error": object}
     )
-    table["shape_distance"] = _distances(records)
+    table = table.join(_shapes(records))
     labelled = Counter(f"{record.source}/{record.subset}" for record in records if _has_label(record))
     table["part_count"] = [labelled[part] for part in table["part"]]
     return table
@@ -104,11 +106,28 @@ def _box_error(record: FaceRecord, margin: float) -> str | None:
     return None
 
 
-def _distances(records: list[FaceRecord]) -> NDArray[np.float64]:
-    """Shape distance of rows with 68 finite points, NaN elsewhere."""
-    distances = np.full(len(records), np.nan)
+def _shapes(records: list[FaceRecord]) -> pd.DataFrame:
+    """What the shape prior and the box say of rows with 68 finite points; null elsewhere."""
     rows = [i for i, record in enumerate(records) if len(record.points or ()) == 2 * LANDMARKS and _finite(record)]
-    if rows:
-        points = np.array([records[i].points for i in rows]).reshape(len(rows), LANDMARKS, 2)
-        distances[rows] = shape_distance(points)
-    return distances
+    points = np.array([records[i].points for i in rows], dtype=np.float64).reshape(len(rows), LANDMARKS, 2)
+    gain, numbering = numbering_gain(points)
+    shapes = pd.DataFrame(
+        {
+            "shape_distance": shape_distance(points),
+            "numbering_gain": gain,
+            "numbering": pd.Series(numbering, dtype=object),
+            "turn": np.abs(turn_of(points)),
+            "box_overlap": [_overlap(records[i].box, points_K2) for i, points_K2 in zip(rows, points, strict=True)],
+        }
+    )
+    return shapes.astype({"box_overlap": float}).set_axis(rows, axis=0).reindex(range(len(records)))
+
+
+def _overlap(box: list[float] | None, points_K2: Floats) -> float:
+    """Intersection over union of a box and the tight box of the points; NaN for a box that is none."""
+    if box is None or len(box) != 4 or not np.isfinite(box).all():
+        return float("nan")
+    one, other = np.reshape(box, (2, 2)), np.reshape(tight_box(points_K2), (2, 2))
+    shared = np.clip(np.minimum(one[1], other[1]) - np.maximum(one[0], other[0]), 0, None).prod()
+    union = (one[1] - one[0]).prod() + (other[1] - other[0]).prod() - shared
+    return float(shared / union) if union > 0 else 0.0
