@@ -1,5 +1,6 @@
 """Sections `index`, `validate`, `shard` and `audit`."""
 
+import re
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -31,7 +32,11 @@ class Splits(Section):
 
 
 class Source(Section):
-    """One benchmark in its official layout. `path` lies under `data/`; `votes` names a FER+ table below it."""
+    """One benchmark in its official layout. `path` lies under `data/`; `votes` names a FER+ table below it.
+
+    `persons` is a regular expression with one group, searched for in the names of pictures below `path`: what the group
+    holds is the person, who must not stand in two splits.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     reader: Reader
@@ -39,11 +44,23 @@ class Source(Section):
     restricted: bool
     splits: Splits
     votes: str | None = None
+    persons: str | None = None
 
     @field_validator("path", "votes")
     @classmethod
     def _stays_below(cls, value: str | None) -> str | None:
         return None if value is None else _below(value)
+
+    @field_validator("persons")
+    @classmethod
+    def _names_one_group(cls, value: str | None) -> str | None:
+        try:
+            groups = 1 if value is None else re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        if groups != 1:
+            raise ValueError(f"has {groups} groups, need one, which holds the person: `^(s[0-9]+)_`")
+        return value
 
     @model_validator(mode="after")
     def _votes_have_a_reader(self) -> "Source":
