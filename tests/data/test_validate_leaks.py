@@ -10,7 +10,7 @@ from model.config.data import LeakageConfig, Source
 from model.data.manifest import write_manifest
 from model.errors import DataContractError
 from tests.data.bench import Bench
-from tests.data.layouts import encoded, make_class_folders, make_generic, texture, write
+from tests.data.layouts import encoded, label_line, make_class_folders, make_generic, texture, write
 
 
 @pytest.fixture
@@ -67,6 +67,22 @@ def test_duplicates_are_found_across_data_sets(bench: Bench) -> None:
     bench.index(fer, made)
     with pytest.raises(DataContractError, match=r"fer/train/happy/again\.webp.*the same bytes as made/test/003\.webp"):
         bench.validate()
+
+
+def test_face_listed_in_two_splits_stops_but_another_face_of_its_picture_does_not(bench: Bench) -> None:
+    """T04."""
+    source = make_generic(bench.root)
+    write(bench.root / "made/two.webp", encoded(texture(999), ".webp"))
+    path = bench.root / "made/labels.jsonl"
+    faces = [("test", [2, 10, 30, 40]), ("train", [2, 11, 31, 40]), ("train", [34, 10, 60, 40])]
+    lines = [label_line("two.webp", split, expression="sad", box=box) for split, box in faces]
+    path.write_text("\n".join([path.read_text().strip(), *lines]))
+    bench.index(source)
+    with pytest.raises(
+        DataContractError, match=r"exact_duplicates: 1 rows: .*the same bytes as made/two\.webp in test"
+    ):
+        bench.validate()
+    assert list(bench.quarantine()) == ["made/two.webp#2"]
 
 
 def test_person_in_two_splits_stops_or_is_set_aside(bench: Bench) -> None:

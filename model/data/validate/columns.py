@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from model.data.codec import tight_box
+from model.data.validate.boxes import overlap
 from model.data.validate.numbering import numbering_gain
 from model.data.validate.pictures import Look
 from model.data.validate.shape import shape_distance, turn_of
@@ -117,17 +118,9 @@ def _shapes(records: list[FaceRecord]) -> pd.DataFrame:
             "numbering_gain": gain,
             "numbering": pd.Series(numbering, dtype=object),
             "turn": np.abs(turn_of(points)),
-            "box_overlap": [_overlap(records[i].box, points_K2) for i, points_K2 in zip(rows, points, strict=True)],
+            "box_overlap": [
+                overlap(records[i].box, tight_box(points_K2)) for i, points_K2 in zip(rows, points, strict=True)
+            ],
         }
     )
     return shapes.astype({"box_overlap": float}).set_axis(rows, axis=0).reindex(range(len(records)))
-
-
-def _overlap(box: list[float] | None, points_K2: Floats) -> float:
-    """Intersection over union of a box and the tight box of the points; NaN for a box that is none."""
-    if box is None or len(box) != 4 or not np.isfinite(box).all():
-        return float("nan")
-    one, other = np.reshape(box, (2, 2)), np.reshape(tight_box(points_K2), (2, 2))
-    shared = np.clip(np.minimum(one[1], other[1]) - np.maximum(one[0], other[0]), 0, None).prod()
-    union = (one[1] - one[0]).prod() + (other[1] - other[0]).prod() - shared
-    return float(shared / union) if union > 0 else 0.0
