@@ -5,7 +5,7 @@ faults are not all found, or copies of faces below 95 %.
 
 Run:
     python -m benchmarks.data_faults --data data --out docs/results/data-faults.json
-    python -m benchmarks.data_faults --recipe real-cpu --data FOLDER --faces 1500 --out docs/results/data-faults-real.json
+    python -m benchmarks.data_faults --recipe real-cpu --data FOLDER --faces 1500 --out REPORT
     python -m benchmarks.data_faults --table docs/results/data-faults.json
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.data_faults.copies import Copy, Label, copy_faces, thinned
+from benchmarks.data_faults.copies import Label, copy_faces, thinned
 from benchmarks.data_faults.plant import double_results, row_results, whole_results
 from benchmarks.data_faults.results import missed_goals, report_of, table
 from benchmarks.data_faults.shifts import drift_rows

@@ -1,4 +1,4 @@
-"""A set of faces copied into the generic layout, where faults can be planted, and its way through index and validate."""
+"""A set of faces copied into the generic layout, where faults can be planted, on its way through validation."""
 
 import csv
 import json
@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -24,6 +24,8 @@ from model.storage import read_bytes, read_json
 Label = dict[str, Any]
 """A face as a line of `labels.jsonl`."""
 
+Item = TypeVar("Item")
+
 _NAME = "copy"
 _SOURCE = Source(
     name=_NAME,
@@ -36,7 +38,7 @@ _SOURCE = Source(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What validation said of a set: the rule that moved each row (by id), warnings, why it stopped (empty: it passed)."""
+    """What validation said: the rule that moved each row (by id), warnings, why it stopped (empty: it passed)."""
 
     flags: dict[str, str]
     warnings: list[str]
@@ -117,7 +119,7 @@ def copy_faces(config: ValidateConfig, sources: IndexConfig, *, data: Path, root
     return copy
 
 
-def thinned[Item](items: Sequence[Item], limit: int, seed: int, part: Callable[[Item], Any]) -> list[Item]:
+def thinned(items: Sequence[Item], limit: int, seed: int, part: Callable[[Item], Any]) -> list[Item]:
     """At most `limit` items of each part (0: all), drawn by the seed, in their order."""
     if not limit:
         return list(items)

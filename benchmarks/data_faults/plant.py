@@ -1,7 +1,7 @@
 """Planting: so many of each kind in faces that have no other fault, one validation for all of them together."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def row_results(copy: Copy, before: Mapping[str, str], *, number: int, seed: int
             planted[position] = (fault.name, fault.rules)
     verdict = copy.judge(faces, budget=1.0, between=lambda: _overwrite(copy, late))
     tests = {fault.name: fault.test for fault in row_faults()}
-    return _rows("structure", tests, faces, planted, verdict, before)
+    return _rows("structure", tests, record_ids(faces), planted, verdict, before)
 
 
 def double_results(copy: Copy, before: Mapping[str, str], *, number: int, seed: int) -> list[Row]:
@@ -48,8 +48,8 @@ def double_results(copy: Copy, before: Mapping[str, str], *, number: int, seed: 
     goal = {kind.name: kind.test for kind in doubles() if kind.goal} | {"the same person": "T05"}
     beyond = {kind.name: kind.test for kind in doubles() if not kind.goal}
     return [
-        *_rows("duplicates", goal, faces, planted, verdict, before),
-        *_rows("beyond", beyond, faces, planted, verdict, before),
+        *_rows("duplicates", goal, record_ids(faces), planted, verdict, before),
+        *_rows("beyond", beyond, record_ids(faces), planted, verdict, before),
     ]
 
 
@@ -97,12 +97,11 @@ def _share_persons(faces: list[Label], number: int, seed: int, taken: set[int]) 
 def _rows(
     part: str,
     tests: Mapping[str, str],
-    faces: Sequence[Label],
+    ids: Sequence[str],
     planted: Planted,
     verdict: Verdict,
     before: Mapping[str, str],
 ) -> list[Row]:
-    ids = record_ids(faces)
     kinds: dict[str, list[int]] = defaultdict(list)
     for position, (name, _) in planted.items():
         kinds[name].append(position)
@@ -114,7 +113,9 @@ def _rows(
     for name in (name for name in tests if kinds[name]):
         rules = planted[kinds[name][0]][1]
         found = sum(verdict.flags.get(ids[position]) in rules for position in kinds[name])
-        rows.append(Row(part, name, tests[name], len(kinds[name]), found, sum(stray[rule] for rule in rules)))
+        rows.append(
+            Row(part, name, tests[name], len(kinds[name]), found, {rule: stray[rule] for rule in rules if stray[rule]})
+        )
     return rows
 
 
@@ -122,7 +123,8 @@ def _whole(copy: Copy, fault: WholeFault, before: Verdict) -> Row:
     verdict = copy.judge(fault.faces, **{"budget": 1.0, **fault.changes})
     told = [text for text in (*verdict.warnings, *verdict.stopped.split("\n  ")[1:]) if text not in before.warnings]
     found = [text for text in told if fault.rule and text.startswith(fault.rule)]
-    return Row("set", fault.name, fault.test, int(bool(fault.rule)), int(bool(found)), len(told) - len(found))
+    false = {fault.name: len(told) - len(found)} if len(told) > len(found) else {}
+    return Row("set", fault.name, fault.test, int(bool(fault.rule)), int(bool(found)), false)
 
 
 def _shuffled(number: int, seed: int) -> list[int]:

@@ -87,10 +87,8 @@ def _points() -> list[RowFault]:
     faults = [RowFault(name, "T02", rules, "points", label=partial(_moved, move=move)) for name, rules, move in moves]
     return [
         *faults,
-        RowFault("NaN", "T02", ("points_finite", "record_readable"), "points", label=partial(_spoilt, value=np.nan)),
-        RowFault(
-            "infinite", "T02", ("points_finite", "record_readable"), "points", label=partial(_spoilt, value=np.inf)
-        ),
+        RowFault("NaN", "T02", ("points_finite",), "points", label=partial(_spoilt, value=np.nan)),
+        RowFault("infinite", "T02", ("points_finite",), "points", label=partial(_spoilt, value=np.inf)),
         RowFault("a decimal comma", "T02", ("record_readable",), "points", label=partial(_spoilt, value="12,5")),
     ]
 

@@ -35,17 +35,14 @@ def whole_faults(copy: Copy, faces: Sequence[Label]) -> list[WholeFault]:
         WholeFault("one face less than the official number", "T08", "official_count", _without(faces, gone), whole),
         WholeFault("no face to validate on", "T08", "splits_filled", of_split(faces, "train", "test")),
     ]
-    share = copy.config.budget
+    share = {"budget": copy.config.budget}
     copy.add(_BAD, b"")
-    within, above = int(share * len(faces)), int(share * len(faces)) + 1
-    faults.append(
-        WholeFault("as many bad rows as the budget allows", "T01", "", _bad(faces, within), {"budget": share})
-    )
-    faults.append(WholeFault("one bad row more", "T01", "budget", _bad(faces, above), {"budget": share}))
+    within = int(copy.config.budget * len(faces))
+    faults.append(WholeFault("as many bad rows as the budget allows", "T01", "", _bad(faces, within), share))
+    faults.append(WholeFault("one bad row more", "T01", "budget", _bad(faces, within + 1), share))
     missing = _without_class(faces)
-    return (
-        [*faults, WholeFault("a class missing in one split", "T08", "classes_present", missing)] if missing else faults
-    )
+    absent = WholeFault("a class missing in one split", "T08", "classes_present", missing)
+    return [*faults, absent] if missing else faults
 
 
 def _without(faces: Sequence[Label], position: int) -> list[Label]:

@@ -118,9 +118,11 @@ def _shapes(records: list[FaceRecord]) -> pd.DataFrame:
             "numbering_gain": gain,
             "numbering": pd.Series(numbering, dtype=object),
             "turn": np.abs(turn_of(points)),
-            "box_overlap": [
-                overlap(records[i].box, tight_box(points_K2)) for i, points_K2 in zip(rows, points, strict=True)
-            ],
+            "box_overlap": _overlaps([records[row].box for row in rows], points),
         }
     )
     return shapes.astype({"box_overlap": float}).set_axis(rows, axis=0).reindex(range(len(records)))
+
+
+def _overlaps(boxes: list[list[float] | None], points_NK2: Floats) -> list[float]:
+    return [overlap(box, tight_box(points_K2)) for box, points_K2 in zip(boxes, points_NK2, strict=True)]
