@@ -55,7 +55,8 @@ class Copy:
 
     def picture(self, face: Label) -> bytes:
         """The bytes of a face's picture."""
-        return (self.root / _NAME / face["image"]).read_bytes()
+        path: Path = self.root / _NAME / face["image"]
+        return path.read_bytes()
 
     def add(self, name: str, content: bytes) -> str:
         """Write a picture; returns its address for a label."""

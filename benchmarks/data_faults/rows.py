@@ -156,7 +156,8 @@ def _mirrored(points: Floats, *, first: int, end: int) -> Floats:
 
 def _turned(points: Floats, signs: tuple[int, int]) -> Floats:
     centre = points.mean(axis=0)
-    return (points - centre)[:, ::-1] * signs + centre
+    turned: Floats = (points - centre)[:, ::-1] * signs + centre
+    return turned
 
 
 def _step(points: Floats, row: int, sides: float) -> Floats:

@@ -1,5 +1,6 @@
 """Drift: the test faces darker, blurred, of other persons, and, for false alarms, drawn again by chance."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,10 +48,11 @@ def _shifts(copy: Copy, faces: Sequence[Label]) -> list[tuple[str, str, list[Lab
         ("blurred", "sharpness", [*others, *_changed(copy, test, "blur", _blurred)]),
     ]
     for trait, of in (("expression", _expression), ("age", _age)):
-        names = sorted({of(face) for face in test} - {None})
-        if len(names) > 1:
-            fewer = _fewer(test, lambda face, of=of, name=names[0]: of(face) == name)
-            found.append((f"four of five `{names[0]}` gone", trait, [*others, *fewer]))
+        counts = Counter(name for face in test if (name := of(face)))
+        if len(counts) > 1:
+            most = max(sorted(counts), key=lambda name: counts[name])
+            gone = [position for position, face in enumerate(test) if of(face) == most]
+            found.append((f"four of five `{most}` gone", trait, [*others, *_fewer(test, gone)]))
     return found
 
 
@@ -89,9 +91,8 @@ def _blurred(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), dtype=np.uint8)
 
 
-def _fewer(faces: Sequence[Label], leaves: Callable[[Label], bool]) -> list[Label]:
+def _fewer(faces: Sequence[Label], leaving: Sequence[int]) -> list[Label]:
     """The faces with only a fifth of those that leave."""
-    leaving = [position for position, face in enumerate(faces) if leaves(face)]
     gone = set(leaving[round(_LEFT * len(leaving)) :])
     return [face for position, face in enumerate(faces) if position not in gone]
 

@@ -17,8 +17,8 @@ from tests.data.layouts import make_class_folders, make_generic
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
-    """112 faces: enough for one planting of each kind."""
-    sources = (make_generic(tmp_path / "data", faces=84), make_class_folders(tmp_path / "data", faces=2))
+    """178 faces: enough for one planting of each kind."""
+    sources = (make_generic(tmp_path / "data", faces=50), make_class_folders(tmp_path / "data", faces=2))
     index = IndexConfig(sources=sources, holdout=0.0, exclude=())
     return copy_faces(CONFIG, index, data=tmp_path / "data", root=tmp_path / "copy", limit=0, seed=0)
 
