@@ -1,6 +1,5 @@
 """Drift: the test faces darker, blurred, of other persons, and, for false alarms, drawn again by chance."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,11 +47,10 @@ def _shifts(copy: Copy, faces: Sequence[Label]) -> list[tuple[str, str, list[Lab
         ("blurred", "sharpness", [*others, *_changed(copy, test, "blur", _blurred)]),
     ]
     for trait, of in (("expression", _expression), ("age", _age)):
-        counts = Counter(name for face in test if (name := of(face)))
-        if len(counts) > 1:
-            most = max(sorted(counts), key=lambda name: counts[name])
-            gone = [position for position, face in enumerate(test) if of(face) == most]
-            found.append((f"four of five `{most}` gone", trait, [*others, *_fewer(test, gone)]))
+        names = sorted({name for face in test if (name := of(face))})
+        if len(names) > 1:
+            gone = [position for position, face in enumerate(test) if of(face) == names[0]]
+            found.append((f"four of five `{names[0]}` gone", trait, [*others, *_fewer(test, gone)]))
     return found
 
 
