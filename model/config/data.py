@@ -1,5 +1,6 @@
 """Sections `index`, `validate`, `shard` and `audit`."""
 
+import re
 from collections import Counter
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -31,7 +32,11 @@ class Splits(Section):
 
 
 class Source(Section):
-    """One benchmark in its official layout. `path` lies under `data/`; `votes` names a FER+ table below it."""
+    """One benchmark in its official layout. `path` lies under `data/`; `votes` names a FER+ table below it.
+
+    `persons` is a regular expression with one group, searched for in the names of pictures below `path`: what the group
+    holds is the person, who must not stand in two splits.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     reader: Reader
@@ -39,11 +44,23 @@ class Source(Section):
     restricted: bool
     splits: Splits
     votes: str | None = None
+    persons: str | None = None
 
     @field_validator("path", "votes")
     @classmethod
     def _stays_below(cls, value: str | None) -> str | None:
         return None if value is None else _below(value)
+
+    @field_validator("persons")
+    @classmethod
+    def _names_one_group(cls, value: str | None) -> str | None:
+        try:
+            groups = 1 if value is None else re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from error
+        if groups != 1:
+            raise ValueError(f"has {groups} groups, need one, which holds the person: `^(s[0-9]+)_`")
+        return value
 
     @model_validator(mode="after")
     def _votes_have_a_reader(self) -> "Source":
@@ -105,7 +122,9 @@ class ValidateConfig(Section):
     """`budget` is the largest share of bad rows.
 
     `margin` is how far points and boxes may lie outside, in picture sizes; `shape_distance` the largest Procrustes
-    distance (0 to 1) to the mean face. Pictures are near duplicates when their perceptual hashes differ in at most
+    distance (0 to 1) to the mean face, `numbering_gain` by how much less of it another numbering of the points may
+    have, `turn` the largest in-plane angle to it in degrees; `box_overlap` the least intersection over union of a box
+    and the tight box of its 68 points. Pictures are near duplicates when their perceptual hashes differ in at most
     `near_duplicate_bits` of 64 and their thumbnails correlate by `near_duplicate_correlation`. `expected` holds
     official numbers of labelled faces, by `source/subset`; another number is a warning.
     """
@@ -115,6 +134,9 @@ class ValidateConfig(Section):
     max_pixels: Count
     margin: Share
     shape_distance: Share
+    numbering_gain: Share
+    turn: Annotated[float, Field(gt=0, le=180)]
+    box_overlap: Share
     near_duplicate_bits: Annotated[int, Field(ge=0, le=8)]
     near_duplicate_correlation: Share
     leakage: LeakageConfig

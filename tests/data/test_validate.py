@@ -13,7 +13,7 @@ import pytest
 from model.config.data import LeakageConfig
 from model.data.manifest import data_digest, write_manifest
 from model.errors import DataContractError
-from model.schema import EXPRESSIONS
+from model.schema import EXPRESSIONS, FLIP_68
 from tests.data.bench import Bench
 from tests.data.layouts import (
     encoded,
@@ -104,15 +104,21 @@ def test_over_budget_stops_after_writing_everything(bench: Bench) -> None:
 
 
 def test_bad_landmarks_are_quarantined_with_the_rule(bench: Bench) -> None:
-    """T02: too few points, no numbers, points outside, swapped coordinates, a decimal comma, a copy without header."""
+    """T02: too few points, no numbers, points outside, in another order or turned, a decimal comma, no header."""
     source = make_w300(bench.root, faces=20)
     points = face_points(1)
+    eyes = np.arange(68)
+    eyes[36:48] = FLIP_68[36:48]
     files = {
         "few": (pts(points[:67]), "points_count", "67 points, need 68"),
         "five": (pts(points[:21]), "points_count", "21 points, need 68"),
         "nan": (pts(np.where(np.arange(136).reshape(68, 2) == 9, np.nan, points)), "points_finite", "not a finite"),
         "outside": (pts(points + np.array([0, 45])), "points_inside", "picture sizes outside, at most 0.3"),
         "swapped": (pts(points[:, ::-1]), "shape_plausible", "x and y swapped"),
+        "mirrored": (pts(points[FLIP_68]), "shape_plausible", "points numbered in another order"),
+        "eyes": (pts(points[eyes]), "numbering_sound", "the eyes are numbered from the other side: another order"),
+        "late": (pts(np.roll(points, 1, axis=0)), "numbering_sound", "each point has the number of the one after"),
+        "turned": (pts(63 - points), "orientation_fits", "points turned by 1"),
         "comma": (pts(points).replace(".", ","), "record_readable", "bad_point: w300/ibug/comma.pts, line 4"),
         "bare": (pts(points)[25:], "record_readable", "pts_without_header: w300/ibug/bare.pts, line 1"),
     }
@@ -171,7 +177,13 @@ def test_altered_picture_missing_picture_and_bad_box_are_bad_rows(bench: Bench) 
     path = bench.root / "made/labels.jsonl"
     write(bench.root / "made/box.webp", encoded(texture(990), ".webp"))
     write(bench.root / "made/flat.webp", encoded(texture(991), ".webp"))
+    both = {"points": face_points(9).tolist(), "expression": "sad"}
+    for name in ("other.webp", "clipped.webp"):
+        write(bench.root / "made" / name, encoded(texture(len(name)), ".webp"))
+    tight = [*face_points(9).min(axis=0), *face_points(9).max(axis=0)]
     extra = [
+        label_line("other.webp", "train", box=[tight[0], tight[1], tight[2] - tight[0], tight[3] - tight[1]], **both),
+        label_line("clipped.webp", "train", box=[tight[0], tight[1] + 1, tight[2], tight[3]], **both),
         label_line("box.webp", "train", expression="sad", box=[10, 10, 200, 60]),
         label_line("flat.webp", "train", expression="sad", box=[30, 10, 20, 60]),
     ]
@@ -184,6 +196,9 @@ def test_altered_picture_missing_picture_and_bad_box_are_bad_rows(bench: Bench) 
     assert found["made/train/000.webp"][1].startswith("altered")
     assert found["made/train/001.webp"][1].startswith("missing_picture")
     assert found["made/box.webp"] == ("box_sane", "box: reaches 2.13 picture sizes beyond the picture")
+    assert found["made/other.webp"][0] == "box_holds_points"
+    assert found["made/other.webp"][1].startswith("box and tight box of the points overlap by 0.")
+    assert "made/clipped.webp" not in found
     assert found["made/flat.webp"][1].startswith("box: -10 x 50 pixels")
 
 

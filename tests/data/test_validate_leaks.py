@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from model.config.data import LeakageConfig
+from model.config.data import LeakageConfig, Source
 from model.data.manifest import write_manifest
 from model.errors import DataContractError
 from tests.data.bench import Bench
-from tests.data.layouts import encoded, make_class_folders, make_generic, texture, write
+from tests.data.layouts import encoded, label_line, make_class_folders, make_generic, texture, write
 
 
 @pytest.fixture
@@ -69,6 +69,22 @@ def test_duplicates_are_found_across_data_sets(bench: Bench) -> None:
         bench.validate()
 
 
+def test_face_listed_in_two_splits_stops_but_another_face_of_its_picture_does_not(bench: Bench) -> None:
+    """T04."""
+    source = make_generic(bench.root)
+    write(bench.root / "made/two.webp", encoded(texture(999), ".webp"))
+    path = bench.root / "made/labels.jsonl"
+    faces = [("test", [2, 10, 30, 40]), ("train", [2, 11, 31, 40]), ("train", [34, 10, 60, 40])]
+    lines = [label_line("two.webp", split, expression="sad", box=box) for split, box in faces]
+    path.write_text("\n".join([path.read_text().strip(), *lines]))
+    bench.index(source)
+    with pytest.raises(
+        DataContractError, match=r"exact_duplicates: 1 rows: .*the same bytes as made/two\.webp in test"
+    ):
+        bench.validate()
+    assert list(bench.quarantine()) == ["made/two.webp#2"]
+
+
 def test_person_in_two_splits_stops_or_is_set_aside(bench: Bench) -> None:
     """T05."""
     source = make_generic(bench.root)
@@ -80,3 +96,28 @@ def test_person_in_two_splits_stops_or_is_set_aside(bench: Bench) -> None:
     report = bench.validate(leakage=LeakageConfig(exact="stop", near="aside", group="aside"))
     assert sorted(bench.quarantine()) == ["made/train/006.webp", "made/train/007.webp"]
     assert report.valid == 40
+
+
+def test_person_named_by_the_pictures_is_found_in_two_splits(bench: Bench) -> None:
+    """T05: a layout without persons; each leaking face is told, strangers and unknown persons stay."""
+    source = make_class_folders(bench.root)
+    for number, name in enumerate(("train/happy/p7_1", "train/sad/p8_1", "publictest/happy/p7_2", "train/fear/odd")):
+        write(bench.root / f"fer/{name}.webp", encoded(texture(990 + number), ".webp"))
+    named = source.model_copy(update={"persons": r"/(?:(p[0-9]+)_[0-9]+|[0-9]+)\.[a-zA-Z]+$"})
+    records = bench.index(named, holdout=0.5)
+    assert {record.group for record in records} == {None, "fer/p7", "fer/p8"}
+    with pytest.raises(DataContractError, match=r"groups_apart: 1 rows: .*group fer/p7 is in test too"):
+        bench.validate(budget=0.5)
+    found = bench.quarantine()
+    assert found["fer/train/happy/p7_1.webp"][0] == "groups_apart"
+    assert found["fer/train/fear/odd.webp"][1].startswith("no_person: fer/train/fear/odd.webp, `train/fear/odd.webp`")
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"), [("p[0-9]+_", "has 0 groups"), ("(p)([0-9])", "has 2 groups"), ("(p", "no regular expression")]
+)
+def test_pattern_of_persons_must_hold_one_group(bench: Bench, pattern: str, told: str) -> None:
+    values = make_class_folders(bench.root).model_dump() | {"persons": pattern}
+    with pytest.raises(ValueError, match=told):
+        Source.model_validate(values)

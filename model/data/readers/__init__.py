@@ -10,6 +10,7 @@ from pathlib import Path
 
 from model.config.data import Reader, Source
 from model.data.readers import affectnet, affectnet2021, aflw, class_folders, generic, rafdb, w300
+from model.data.readers.persons import name_persons
 from model.schema import FaceRecord
 
 _READERS: dict[Reader, Callable[[Source, Path], Iterator[FaceRecord]]] = {
@@ -29,4 +30,5 @@ def read_source(source: Source, data: Path) -> Iterator[FaceRecord]:
     Raises:
         DataContractError: a folder, table or class that the layout needs is missing or unknown.
     """
-    return _READERS[source.reader](source, data)
+    faces = _READERS[source.reader](source, data)
+    return faces if source.persons is None else name_persons(source, faces)

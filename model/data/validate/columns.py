@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from model.data.codec import tight_box
+from model.data.validate.boxes import overlap
+from model.data.validate.numbering import numbering_gain
 from model.data.validate.pictures import Look
-from model.data.validate.shape import shape_distance
+from model.data.validate.shape import shape_distance, turn_of
 from model.schema import LANDMARKS, Box, FaceRecord
 
 Floats = NDArray[np.float64]
@@ -26,7 +29,7 @@ def face_table(records: list[FaceRecord], looks: Mapping[str, Look], *, margin: 
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(
         {"problem": object, "picture_error": object, "box_error": object}
     )
-    table["shape_distance"] = _distances(records)
+    table = table.join(_shapes(records))
     labelled = Counter(f"{record.source}/{record.subset}" for record in records if _has_label(record))
     table["part_count"] = [labelled[part] for part in table["part"]]
     return table
@@ -104,11 +107,22 @@ def _box_error(record: FaceRecord, margin: float) -> str | None:
     return None
 
 
-def _distances(records: list[FaceRecord]) -> NDArray[np.float64]:
-    """Shape distance of rows with 68 finite points, NaN elsewhere."""
-    distances = np.full(len(records), np.nan)
+def _shapes(records: list[FaceRecord]) -> pd.DataFrame:
+    """What the shape prior and the box say of rows with 68 finite points; null elsewhere."""
     rows = [i for i, record in enumerate(records) if len(record.points or ()) == 2 * LANDMARKS and _finite(record)]
-    if rows:
-        points = np.array([records[i].points for i in rows]).reshape(len(rows), LANDMARKS, 2)
-        distances[rows] = shape_distance(points)
-    return distances
+    points = np.array([records[i].points for i in rows], dtype=np.float64).reshape(len(rows), LANDMARKS, 2)
+    gain, numbering = numbering_gain(points)
+    shapes = pd.DataFrame(
+        {
+            "shape_distance": shape_distance(points),
+            "numbering_gain": gain,
+            "numbering": pd.Series(numbering, dtype=object),
+            "turn": np.abs(turn_of(points)),
+            "box_overlap": _overlaps([records[row].box for row in rows], points),
+        }
+    )
+    return shapes.astype({"box_overlap": float}).set_axis(rows, axis=0).reindex(range(len(records)))
+
+
+def _overlaps(boxes: list[list[float] | None], points_NK2: Floats) -> list[float]:
+    return [overlap(box, tight_box(points_K2)) for box, points_K2 in zip(boxes, points_NK2, strict=True)]

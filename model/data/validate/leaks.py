@@ -1,25 +1,29 @@
 """Pictures, persons and photos that stand in two splits: each pair makes one row of the less protected split leak."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 
 import numpy as np
 
+from model.data.validate.boxes import overlap
 from model.data.validate.duplicates import near_duplicates
 from model.data.validate.pictures import Look
 from model.schema import SPLITS, FaceRecord
 
 Reasons = list[str | None]
 
+_SAME_FACE = 0.5
+
 
 def exact_leaks(records: list[FaceRecord]) -> Reasons:
-    """Rows whose bytes stand in a more protected split under another address too."""
-    return _by_key(records, [record.sha256 for record in records], "the same bytes as {other} in {split}", apart=True)
+    """Rows whose bytes stand in a more protected split too; another face of the same picture is no copy."""
+    keys = [record.sha256 for record in records]
+    return _by_key(records, keys, "the same bytes as {other} in {split}", other_face=_other_face)
 
 
 def group_leaks(records: list[FaceRecord]) -> Reasons:
     """Rows whose person or photo stands in a more protected split too."""
-    return _by_key(records, [record.group for record in records], "group {key} is in {split} too: {other}", apart=False)
+    return _by_key(records, [record.group for record in records], "group {key} is in {split} too: {other}")
 
 
 def near_leaks(records: list[FaceRecord], looks: Mapping[str, Look], *, bits: int, correlation: float) -> Reasons:
@@ -46,17 +50,29 @@ def repeated(records: Iterable[FaceRecord]) -> tuple[int, int]:
     return sum(len(group) - 1 for group in groups), sum(len(set(group)) > 1 for group in groups)
 
 
-def _by_key(records: list[FaceRecord], keys: Iterable[Hashable], text: str, *, apart: bool) -> Reasons:
+def _by_key(
+    records: list[FaceRecord],
+    keys: Iterable[Hashable],
+    text: str,
+    *,
+    other_face: Callable[[FaceRecord, FaceRecord], bool] = lambda one, other: False,
+) -> Reasons:
     members: dict[Hashable, list[int]] = defaultdict(list)
     for row, key in enumerate(keys):
         if key is not None:
             members[key].append(row)
     reasons: Reasons = [None] * len(records)
     for key, rows in members.items():
-        most = max(rows, key=lambda row: (SPLITS.index(records[row].split), -row))
-        kept = records[most]
+        protected = sorted(rows, key=lambda row: (-SPLITS.index(records[row].split), row))
         for row in rows:
-            same_picture = apart and records[row].image == kept.image
-            if records[row].split != kept.split and not same_picture:
-                reasons[row] = text.format(key=key, other=kept.record_id, split=kept.split)
+            for kept in (records[other] for other in protected):
+                if SPLITS.index(kept.split) <= SPLITS.index(records[row].split):
+                    break
+                if not other_face(records[row], kept):
+                    reasons[row] = text.format(key=key, other=kept.record_id, split=kept.split)
+                    break
     return reasons
+
+
+def _other_face(one: FaceRecord, other: FaceRecord) -> bool:
+    return one.image == other.image and overlap(one.box, other.box) < _SAME_FACE

@@ -57,7 +57,27 @@ def row_rules(config: ValidateConfig) -> list[Rule]:
             "numbered in another order?",
             most=config.shape_distance,
         ),
+        _between(
+            "numbering_sound",
+            "numbering_gain",
+            "{numbering}: another order comes {numbering_gain:.3f} nearer to the mean face, at most {limit}",
+            most=config.numbering_gain,
+        ),
+        _between(
+            "orientation_fits",
+            "turn",
+            "points turned by {turn:.0f} degrees, at most {limit}: turned without the picture, or the picture without "
+            "them?",
+            most=config.turn,
+        ),
         _empty("box_sane", "box_error", "box: {box_error}"),
+        _between(
+            "box_holds_points",
+            "box_overlap",
+            "box and tight box of the points overlap by {box_overlap:.2f}, at least {limit}: corner and size instead "
+            "of two corners, another face, or another picture size?",
+            least=config.box_overlap,
+        ),
         _among("labelled", "labelled", [True], "no points, and no expression of ours (label: `{label}`)", kind="aside"),
     ]
 

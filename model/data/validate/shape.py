@@ -1,4 +1,4 @@
-"""How far 68 points are from the shape of a face: catches swapped coordinates and mirrored or shifted numbering."""
+"""How far 68 points are from a face's shape, and how turned: catches swapped coordinates and mirrored numbering."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,15 @@ def shape_distance(points_NK2: Floats) -> Floats:
     inner = np.abs(_unit(points_NK2) @ _unit(mean_face()[None])[0].conj())
     distance: Floats = np.sqrt(np.clip(1 - inner**2, 0, 1))
     return distance
+
+
+def turn_of(points_NK2: Floats) -> Floats:
+    """By how many degrees (N,), in -180..180, the points are turned against the upright mean face.
+
+    Clockwise to the onlooker is positive. Real faces of 300-W reach 33.
+    """
+    turn: Floats = np.degrees(np.angle(_unit(points_NK2) @ _unit(mean_face()[None])[0].conj()))
+    return turn
 
 
 def mean_face() -> Floats:
