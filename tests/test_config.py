@@ -51,6 +51,21 @@ def test_an_unknown_key_is_an_error() -> None:
         parse_config({**TREE, "train": {**TREE["train"], "rate": 1}}, origin="params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("min_requests", 0),
+        ("max_error_rate", 1.5),
+        ("max_disagreement", -0.1),
+        ("max_point_difference", 0),
+        ("shadow", 1.1),
+    ],
+)
+def test_a_bound_of_a_canary_is_within_its_range(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"deploy\.canary\.{name}"):
+        parse_config(override(TREE, {f"deploy.canary.{name}": value}), origin="params.yaml")
+
+
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file; run from the folder"):
         load_config(tmp_path / "params.yaml")
@@ -78,7 +93,7 @@ def test_each_recipe_fits_params(path: Path) -> None:
     load_config(PARAMS, yaml.safe_load(path.read_text()))
 
 
-@pytest.mark.parametrize("name", ["index", "validate", "shard", "train", "evaluate", "register", "package"])
+@pytest.mark.parametrize("name", ["index", "validate", "shard", "train", "evaluate", "register", "package", "deploy"])
 def test_a_section_survives_the_way_through_a_pipeline(name: str) -> None:
     tree = override(TREE, {"register.gate.max_nme": None})
     carried = json.loads(json.dumps(_without_nulls(tree[name])), parse_int=float)

@@ -37,7 +37,7 @@ class Load:
 
 
 @contextmanager
-def under_load(deployment: Deployment, body: bytes, *, clients: int = 2) -> Iterator[Load]:
+def under_load(deployment: Deployment, body: bytes, *, clients: int = 2, kind: str = "image/png") -> Iterator[Load]:
     """Ask from several threads until the block ends."""
     load, over = Load(), threading.Event()
     token = Path(str(deployment.key_file)).read_text().strip()
@@ -45,7 +45,7 @@ def under_load(deployment: Deployment, body: bytes, *, clients: int = 2) -> Iter
 
     def ask() -> None:
         session = requests.Session()
-        session.headers.update({"Authorization": f"Bearer {token}", "Content-Type": "image/png"})
+        session.headers.update({"Authorization": f"Bearer {token}", "Content-Type": kind})
         while not over.is_set():
             sent = time.monotonic()
             try:

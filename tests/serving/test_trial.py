@@ -1,5 +1,7 @@
 """A challenger beside the champion, with real TorchServes: shares, comparison, roll-back, and nothing left behind."""
 
+import base64
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +23,8 @@ from model.weights import describe, save_weights
 from tests.serving.load import under_load
 
 LIMITS = CanaryConfig(min_requests=20, max_error_rate=0.5, max_disagreement=0.5, max_point_difference=0.05, shadow=0.5)
+
+JSON = "application/json"
 
 pytestmark = pytest.mark.service
 
@@ -60,9 +64,18 @@ def deployed(quick, mar: Path, state: Path) -> Iterator[Deployment]:
     server.stop(None, state=state)
 
 
+@pytest.fixture
+def body(picture) -> bytes:
+    """A request about a made picture and the box of its head, which no detector takes for a face."""
+    content, boxes = picture
+    instance = {"image": base64.b64encode(content).decode(), "boxes": boxes}
+    return json.dumps({"instances": [instance]}).encode()
+
+
 def ask(deployed: Deployment, body: bytes, number: int) -> list[str]:
     """Versions that answered so many requests, one after the other; a failed one fails the test."""
     session = requests.Session()
+    session.headers["Content-Type"] = JSON
     session.headers["Authorization"] = f"Bearer {Path(str(deployed.key_file)).read_text().strip()}"
     versions = []
     for _ in range(number):
@@ -92,13 +105,12 @@ def champion(deployed: Deployment, state: Path) -> Iterator[list[psutil.Process]
 
 
 def test_a_challenger_answers_its_share_and_dies_without_a_failed_request(
-    quick, deployed: Deployment, champion: list[psutil.Process], agreeing: Path, state: Path, picture
+    quick, deployed: Deployment, champion: list[psutil.Process], agreeing: Path, state: Path, body: bytes
 ) -> None:
-    content, _ = picture
     assert trial.report(state) == {"state": "none"}
     begun = trial.begin(quick, archive=agreeing, state=state, share=0.25)
     assert (begun.url, begun.version) == (deployed.url, "8")
-    assert Counter(ask(deployed, content, 200)) == {"7": 150, "8": 50}
+    assert Counter(ask(deployed, body, 200)) == {"7": 150, "8": 50}
     report = trial.report(state)
     assert (report["state"], report["disagreement"], report["challenger"]["version"]) == ("running", 0, "8")
     assert report["compared"] >= 90
@@ -106,7 +118,7 @@ def test_a_challenger_answers_its_share_and_dies_without_a_failed_request(
     assert report["point_difference"]["max"] < 1e-3
     challenger = [member for member in families(state) if member not in champion]
     assert len(challenger) > 1
-    with under_load(deployed, content) as load:
+    with under_load(deployed, body, kind=JSON) as load:
         load.wait(5, "8")
         for member in challenger:
             member.kill()
@@ -115,12 +127,11 @@ def test_a_challenger_answers_its_share_and_dies_without_a_failed_request(
 
 
 def test_a_challenger_that_disagrees_is_rolled_back_without_a_failed_request(
-    quick, deployed: Deployment, champion: list[psutil.Process], disagreeing: Path, state: Path, picture
+    quick, deployed: Deployment, champion: list[psutil.Process], disagreeing: Path, state: Path, body: bytes
 ) -> None:
-    content, _ = picture
     trial.begin(quick, archive=disagreeing, state=state, share=0.5)
     challenger = [member for member in families(state) if member not in champion]
-    with under_load(deployed, content) as load:
+    with under_load(deployed, body, kind=JSON) as load:
         deadline = time.monotonic() + 120
         while trial.report(state)["state"] == "running" and not load.failures:
             assert time.monotonic() < deadline, trial.report(state)
@@ -131,7 +142,7 @@ def test_a_challenger_that_disagrees_is_rolled_back_without_a_failed_request(
     assert (report["state"], report["reason"]["limit"]) == ("rolled_back", 0.05)
     assert report["reason"]["found"] > 0.05
     assert report["compared"] >= LIMITS.min_requests
-    assert ask(deployed, content, 20) == ["7"] * 20
+    assert ask(deployed, body, 20) == ["7"] * 20
     assert "challenger 9 gets no more requests" in (state / "router.log").read_text()
     assert trial.end(state) is True
     assert len(challenger) > 1 and gone(challenger)
@@ -153,7 +164,7 @@ def test_an_update_ends_a_canary_and_leaves_no_process(
     trial.begin(quick, archive=disagreeing, state=state, share=0.5)
     both = families(state)
     assert len(both) > len(champion)
-    with under_load(deployed, picture[0], clients=1) as load:
+    with under_load(deployed, body, clients=1, kind=JSON) as load:
         load.wait(3, "9")
         updated = replace(quick, archive=agreeing, state=state, report=state.parent / "deployment.json")
         load.wait(3, "8")
@@ -167,7 +178,7 @@ def test_an_update_ends_a_canary_and_leaves_no_process(
 
 @pytest.mark.usefixtures("answers_otherwise")
 def test_a_challenger_that_answers_otherwise_never_gets_a_request(
-    quick, mar: Path, agreeing: Path, state: Path, picture, monkeypatch: pytest.MonkeyPatch
+    quick, mar: Path, agreeing: Path, state: Path, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T43: it is refused by its golden answers, and the champion goes on alone."""
     report = state.parent / "deployment.json"
@@ -175,7 +186,7 @@ def test_a_challenger_that_answers_otherwise_never_gets_a_request(
         before.setattr(server, "compare", lambda *_: None)
         deployed = server.start(quick, archive=mar, state=state, report=report)
     champion, settings = running.slots(state), (state / "router.json").read_bytes()
-    with under_load(deployed, picture[0], clients=1) as load:
+    with under_load(deployed, body, clients=1, kind=JSON) as load:
         load.wait(1, "7")
         with pytest.raises(ServiceError, match="the endpoint answers otherwise"):
             trial.begin(quick, archive=agreeing, state=state, share=0.9)
