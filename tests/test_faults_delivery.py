@@ -18,6 +18,8 @@ from model.registry.keys import PRIVATE_FILE, PUBLIC_FILE, SIGNING_KEY, VERIFY_K
 from model.registry.promotion import promote
 from model.registry.registry import register_version
 from model.schema import Deployment
+from model.serving import trial
+from model.serving.comparison import Breach, Difference, Tally
 from model.serving.golden import golden_pictures
 from model.storage import read_json
 from tests.command import Command, contents
@@ -154,6 +156,26 @@ def test_without_an_endpoint_a_canary_ends_with_exit_code_5_before_the_registry_
     result = rmtl("deploy", "--canary", "0.5", "--update", cwd=versions)
     assert result.returncode == 2
     assert "one at a time" in result.stderr
+
+
+def test_the_report_of_a_canary_is_a_table_or_json(
+    rmtl: Command, versions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tally = Tally()
+    for disagreeing in (0, 1):
+        tally.add(Difference(1, disagreeing, [0.25], (False, False)))
+    tally.champion.answered("1", 0.012)
+    tally.challenger.failed()
+    reason = Breach("max_disagreement", 0.5, 0.1)._asdict()
+    found = {"state": "rolled_back", "reason": reason, "share": 0.1, "shadow": 0.2, **tally.report()}
+    monkeypatch.setattr(trial, "report", lambda _: found)
+    assert json.loads(rmtl("deploy", "--canary-report", "--json", cwd=versions).stdout) == found
+    lines = {line.split()[0]: line for line in rmtl("deploy", "--canary-report", cwd=versions).stdout.splitlines()}
+    assert "rolled_back" in lines["state"]
+    assert "max_disagreement: 0.5000, at most 0.1000" in lines["reason"]
+    assert "2 requests, 2 faces" in lines["compared"]
+    assert lines["champion"].split() == ["champion", "1", "1", "0", "12.0", "12.0"]
+    assert lines["challenger"].split() == ["challenger", "-", "1", "1", "-", "-"]
 
 
 @pytest.mark.service

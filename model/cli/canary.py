@@ -55,8 +55,13 @@ def _print_table(found: dict[str, Any]) -> None:
     typer.echo("".join(f"{name:<12}" for name in ("", *_COLUMNS)))
     for side in ("champion", "challenger"):
         values = (found[side][name] for name in _COLUMNS)
-        cells = (f"{value:.1f}" if isinstance(value, float) else str(value) for value in values)
-        typer.echo("".join(f"{cell:<12}" for cell in (side, *cells)))
+        typer.echo("".join(f"{cell:<12}" for cell in (side, *map(_cell, values))))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
 def _challenger_archive(config: Config) -> Path:

@@ -69,14 +69,14 @@ class Side:
         return self.errors / max(1, self.requests)
 
     def report(self) -> dict[str, Any]:
-        """Plain values."""
+        """Plain values; version and milliseconds are null before the first answer."""
         return {
-            "version": self.version,
+            "version": self.version or None,
             "requests": self.requests,
             "errors": self.errors,
             "error_rate": self.error_rate,
-            "mean_ms": 1000 * self.seconds / max(1, self.answers),
-            "slowest_ms": 1000 * self.slowest_s,
+            "mean_ms": 1000 * self.seconds / self.answers if self.answers else None,
+            "slowest_ms": 1000 * self.slowest_s if self.answers else None,
         }
 
 

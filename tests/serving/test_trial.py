@@ -159,7 +159,7 @@ def test_an_update_ends_a_canary_and_leaves_no_process(
     agreeing: Path,
     disagreeing: Path,
     state: Path,
-    picture,
+    body: bytes,
 ) -> None:
     trial.begin(quick, archive=disagreeing, state=state, share=0.5)
     both = families(state)
@@ -178,24 +178,26 @@ def test_an_update_ends_a_canary_and_leaves_no_process(
 
 @pytest.mark.usefixtures("answers_otherwise")
 def test_a_challenger_that_answers_otherwise_never_gets_a_request(
-    quick, mar: Path, agreeing: Path, state: Path, body: bytes, monkeypatch: pytest.MonkeyPatch
+    quick, mar: Path, agreeing: Path, tmp_path: Path, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """T43: it is refused by its golden answers, and the champion goes on alone."""
-    report = state.parent / "deployment.json"
+    state = tmp_path / "serve"
     with monkeypatch.context() as before:
         before.setattr(server, "compare", lambda *_: None)
-        deployed = server.start(quick, archive=mar, state=state, report=report)
-    champion, settings = running.slots(state), (state / "router.json").read_bytes()
-    with under_load(deployed, body, clients=1, kind=JSON) as load:
-        load.wait(1, "7")
-        with pytest.raises(ServiceError, match="the endpoint answers otherwise"):
-            trial.begin(quick, archive=agreeing, state=state, share=0.9)
-        load.wait(load.answers("7") + 3, "7")
-    server.stop(None, state=state)
+        deployed = server.start(quick, archive=mar, state=state, report=tmp_path / "deployment.json")
+    try:
+        champion, settings = running.slots(state), (state / "router.json").read_bytes()
+        with under_load(deployed, body, clients=1, kind=JSON) as load:
+            load.wait(1, "7")
+            with pytest.raises(ServiceError, match="the endpoint answers otherwise"):
+                trial.begin(quick, archive=agreeing, state=state, share=0.9)
+            load.wait(load.answers("7") + 3, "7")
+        assert running.slots(state) == champion
+    finally:
+        server.stop(None, state=state)
     assert load.failures == []
     assert load.phases() == ["7"]
     assert (state / "router.json").read_bytes() == settings
-    assert not any(slot.find() for slot in champion)
 
 
 def test_a_share_is_between_nothing_and_all(quick, agreeing: Path, tmp_path: Path) -> None:
