@@ -28,7 +28,7 @@ def test_each_make_target_of_the_documents_exists(root: Path) -> None:
 
 
 @pytest.mark.demo
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_make_demo_serves_an_answer_in_a_fresh_clone(root: Path, tmp_path: Path) -> None:
     """T47. `make test` is what runs this test, so it is not run again inside."""
     clone = tmp_path / "clone"
