@@ -27,11 +27,10 @@ from benchmarks.sources import SAMPLE, Faces, faces_of_test
 from model.cli.app import PARAMS_FILE
 from model.cli.recipe import read_recipe
 from model.config import EvaluateConfig, load_config
-from model.data.codec import is_face_crop
+from model.data.codec import is_face_crop, overlap
 from model.errors import CheckpointError
 from model.evaluation.answers import face_box, open_picture
 from model.schema import Box, FaceRecord
-from model.serving.detector import overlap
 from model.serving.predictor import Predictor
 from model.storage import read_json, write_json
 from model.weights import load_meta

@@ -75,6 +75,20 @@ def decode_image(content: bytes, *, max_pixels: int) -> Pixels:
     return _upright(pixels, orientation)
 
 
+def overlap(first: Box, second: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    union = box_area(first) + box_area(second) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def box_area(box: Box) -> float:
+    """Width times height."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def tight_box(points_K2: ArrayLike) -> Box:
     """Smallest upright box around the points: the only meaning of `box` anywhere.
 

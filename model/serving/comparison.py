@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from model.config import CanaryConfig
-from model.serving.detector import overlap
+from model.data.codec import overlap
 
 SAME_FACE_OVERLAP = 0.3
 

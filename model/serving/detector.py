@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.data.codec import Window, crop_matrix, decode_points
+from model.data.codec import Window, box_area, crop_matrix, decode_points
 from model.data.transforms import warp
 from model.schema import Box
 
@@ -98,20 +98,7 @@ def find_faces(image_HWC: Pixels) -> list[tuple[Box, float]]:
         looks.append(Detections(*(part[:1] for part in best)))
     faces = _merge(_join(looks))
     boxes = [(_landmark_box(points), float(score)) for points, score in zip(faces[2], faces[3], strict=True)]
-    return sorted(boxes, key=lambda item: _area(item[0]), reverse=True)
-
-
-def overlap(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes, 0 to 1."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    union = _area(first) + _area(second) - shared
-    return shared / union if union > 0 else 0.0
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
+    return sorted(boxes, key=lambda item: box_area(item[0]), reverse=True)
 
 
 @cache

@@ -5,7 +5,7 @@ import hmac
 
 from starlette.requests import ClientDisconnect, Request
 
-from model.serving.schema import RequestError
+from model.serving.schema import ErrorCode, RequestError
 
 BODY_TIMEOUT_S = 30.0
 
@@ -42,3 +42,10 @@ async def read_within(request: Request, limit: int) -> bytes:
     except (TimeoutError, ClientDisconnect) as error:
         raise RequestError("bad_request", f"body did not arrive within {BODY_TIMEOUT_S:.0f} s") from error
     return bytes(body)
+
+
+def refusal_headers(code: ErrorCode, *, retry_after_s: int) -> dict[str, str]:
+    """What a refusal says beside its body: when to come back, or how to ask."""
+    if code == "overloaded":
+        return {"Retry-After": str(retry_after_s)}
+    return {"WWW-Authenticate": "Bearer"} if code == "unauthorized" else {}

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from model.data.codec import Floats, Pixels, decode_image, decode_points, tight_box
+from model.data.codec import Floats, Pixels, decode_image, decode_points, overlap, tight_box
 from model.data.transforms import crop_face
 from model.errors import CheckpointError, ImageError
 from model.net.inference import Answers, FaceNet
 from model.schema import EXPRESSIONS, INTENDED_USE, Box
-from model.serving.detector import find_faces, overlap
+from model.serving.detector import find_faces
 from model.serving.schema import check_box, problem
 
 MAX_PIXELS = 40_000_000

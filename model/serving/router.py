@@ -27,7 +27,7 @@ from starlette.routing import Mount, Route
 
 from model.errors import FaceError
 from model.serving.canary import Canary
-from model.serving.entry import check_token, read_within
+from model.serving.entry import check_token, read_within, refusal_headers
 from model.serving.measures import decode
 from model.serving.metrics import CONTENT_TYPE_LATEST, METRICS_PATH, Metrics
 from model.serving.openapi import DOCUMENT_PATH, document
@@ -175,11 +175,7 @@ class Router:
         return await self._upstream.ask(question)
 
     def _refusal(self, code: ErrorCode, message: str) -> Response:
-        headers = {}
-        if code == "overloaded":
-            headers["Retry-After"] = str(self._settings.retry_after_s)
-        elif code == "unauthorized":
-            headers["WWW-Authenticate"] = "Bearer"
+        headers = refusal_headers(code, retry_after_s=self._settings.retry_after_s)
         return JSONResponse({"error": problem(code, message)}, STATUS[code], headers)
 
     async def _elsewhere(self, request: Request, error: Exception) -> Response:

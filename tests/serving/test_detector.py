@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.codec import tight_box
-from model.serving.detector import _landmark_box, _windows, find_faces, overlap
+from model.data.codec import overlap, tight_box
+from model.serving.detector import _landmark_box, _windows, find_faces
 
 KEYPOINTS = np.array([(35.0, 40.0), (65.0, 40.0), (50.0, 58.0), (50.0, 72.0), (20.0, 45.0), (80.0, 45.0)])
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 import model
 from model.serving.body import Picture
-from model.serving.entry import check_token, read_within
+from model.serving.entry import check_token, read_within, refusal_headers
 from model.serving.predictor import Predictor
 from model.serving.schema import DIGEST_HEADER, STATUS, VERSION_HEADER, ErrorCode, RequestError
 from model.serving.v2.tensors import INPUTS, OUTPUTS, InferRequest, read_pictures, read_request, write_answers
@@ -104,11 +104,7 @@ class V2App:
         )
 
     def _refusal(self, code: ErrorCode, message: str) -> Response:
-        headers = {}
-        if code == "overloaded":
-            headers["Retry-After"] = str(self._limits.retry_after_s)
-        elif code == "unauthorized":
-            headers["WWW-Authenticate"] = "Bearer"
+        headers = refusal_headers(code, retry_after_s=self._limits.retry_after_s)
         return JSONResponse({"error": f"{code}: {message}"}, STATUS[code], headers)
 
     async def _elsewhere(self, request: Request, error: Exception) -> Response:
