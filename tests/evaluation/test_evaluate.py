@@ -6,6 +6,7 @@ from shutil import copytree
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from model.errors import CheckpointError, DataContractError
@@ -148,10 +149,11 @@ def test_a_picture_changed_since_the_index_is_refused(bench, tmp_path):
 
 
 def test_answers_that_are_not_finite_are_refused(bench, tmp_path):
+    """Each weight is finite; their products are not."""
     state = load_file(bench.weights / "weights.safetensors")
     for tensor in state.values():
         if tensor.is_floating_point():
-            tensor.fill_(float("nan"))
+            tensor.fill_(torch.finfo(tensor.dtype).max)
     save_weights(tmp_path / "weights", state, load_meta(bench.weights))
     with pytest.raises(CheckpointError, match="is not finite"):
         replace(bench, weights=tmp_path / "weights").run(tmp_path)
