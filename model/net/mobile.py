@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.net.depthwise import DepthwiseConv
 from model.net.norm import Norm, make_norm
 
 _STEM = 32
@@ -98,6 +99,9 @@ def _conv_norm(
     inputs: int, outputs: int, norm: Norm, *, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
     size = kernel + stride - 1
-    conv = nn.Conv2d(inputs, outputs, size, stride, kernel // 2, groups=groups, bias=False)
+    if groups > 1:
+        conv: nn.Conv2d = DepthwiseConv(outputs, size, stride, kernel // 2)
+    else:
+        conv = nn.Conv2d(inputs, outputs, size, stride, kernel // 2, bias=False)
     nn.init.normal_(conv.weight, std=math.sqrt(2 * groups / (size**2 * outputs)))
     return nn.Sequential(conv, make_norm(norm, outputs, eps=_EPS, momentum=_MOMENTUM))

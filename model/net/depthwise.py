@@ -1,0 +1,72 @@
+"""Depthwise convolution with a weight gradient that stays fast on small maps.
+
+On CPUs, the library's kernel for the gradient of the weights falls back to a reference loop where the map is smaller
+than the kernel: most of a step's time in a network that filters 4 x 4 and 2 x 2 maps by 5 x 5.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+class DepthwiseConv(nn.Conv2d):
+    """`nn.Conv2d` with a filter a channel and no bias: same values, same gradients up to rounding."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, padding: int) -> None:
+        super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) -> (B, channels, H', W')."""
+        small = max(x.shape[-2:]) // self.stride[0] < self.kernel_size[0]
+        if not (small and x.device.type == "cpu" and torch.is_grad_enabled()):
+            return super().forward(x)
+        weight = self.weight
+        if torch.is_autocast_enabled("cpu"):
+            x, weight = (part.to(torch.get_autocast_dtype("cpu")) for part in (x, weight))
+        filtered: Tensor = _SmallMap.apply(x, weight, self.stride[0], int(self.padding[0]))
+        return filtered
+
+
+class _SmallMap(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, stride=stride, padding=padding, groups=x.shape[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        x, weight = ctx.saved_tensors
+        x_grad, weight_grad = None, None
+        if ctx.needs_input_grad[0]:
+            x_grad = torch.nn.grad.conv2d_input(
+                x.shape, weight, grad, stride=ctx.stride, padding=ctx.padding, groups=x.shape[1]
+            )
+        if ctx.needs_input_grad[1]:
+            weight_grad = _weight_gradient(x, grad, weight, ctx.stride, ctx.padding)
+        return x_grad, weight_grad, None, None
+
+
+def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """For each place of the kernel, the sum of the products of what it read and what came back."""
+    read_BHWC, back_BHWC = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
+    result = torch.zeros_like(weight)
+    for row in range(weight.shape[-2]):
+        read_rows, back_rows = _overlap(row - padding, stride, x.shape[-2], grad.shape[-2])
+        for column in range(weight.shape[-1]):
+            read_columns, back_columns = _overlap(column - padding, stride, x.shape[-1], grad.shape[-1])
+            products = read_BHWC[:, read_rows, read_columns] * back_BHWC[:, back_rows, back_columns]
+            result[:, 0, row, column] = products.sum(dim=(0, 1, 2))
+    return result
+
+
+def _overlap(shift: int, stride: int, read: int, back: int) -> tuple[slice, slice]:
+    """Where `stride * i + shift` lies inside `read` cells, for i in 0..back - 1: those cells, and those i."""
+    first = max(0, -(shift // stride))
+    end = max(first, min(back, (read - 1 - shift) // stride + 1))
+    start = stride * first + shift
+    return slice(start, max(start, stride * (end - 1) + shift + 1), stride), slice(first, end)
