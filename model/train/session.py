@@ -64,7 +64,10 @@ class Session:
         learner, progress = self.learner, self.learner.progress
         means = epoch_means(progress.sums)
         learner.weighting.end_epoch(_task_means(learner, means))
-        values = {"train/lr": lr_at(learner.number - 1, self.run.train, learner.steps_per_epoch)}
+        values = {
+            "epoch": progress.epoch + 1,
+            "train/lr": lr_at(learner.number - 1, self.run.train, learner.steps_per_epoch),
+        }
         values |= {f"train/{name}": mean for name, mean in means.items()}
         if held is not None:
             values |= held.metrics
@@ -73,7 +76,7 @@ class Session:
             values["train/faces_per_second"] = faces_per_second
         progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
         self.log.metrics(values, learner.number)
-        self.log.epoch({"epoch": progress.epoch, **values})
+        self.log.epoch(values)
         self.save_checkpoint()
 
     def result(self) -> TrainResult:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import imagenet_trunk
 from benchmarks import publish as step
 from benchmarks.publish import CARD, publish, read_reports
 from model.config import Config
@@ -128,6 +129,20 @@ def test_the_card_tells_what_the_weights_are(
     assert r"| pose=\|yaw\|>30 | 6.50 | - | - | 55 |" in card
     assert "| w300 | helen/trainset | ibug |" in card
     assert all(name in card for name in EXPRESSIONS)
+
+
+@pytest.mark.parametrize(("began", "told"), [(imagenet_trunk.DIGEST, True), ("0" * 64, False)])
+def test_the_card_tells_of_a_start_from_imagenet(
+    began: str, told: bool, inside: Project, tmp_path: Path, evaluation: dict[str, Any]
+) -> None:
+    state, meta = load_weights(inside.weights)
+    save_weights(tmp_path / "trained", state, meta.model_copy(update={"start_digest": began}))
+    digest = publish(tmp_path / "trained", tmp_path / "out", kind="bf16", reports={}).weights_digest
+    reports = {"evaluation": evaluation | {"weights_digest": digest}}
+    publish(tmp_path / "trained", tmp_path / "out", kind="bf16", reports=reports)
+    card = (tmp_path / "out" / CARD).read_text()
+    assert f"Training began from weights of digest `{began[:12]}`" in card
+    assert (imagenet_trunk.ORIGIN in card) == told
 
 
 def restricted_weights(config: Config, folder: Path) -> Path:
