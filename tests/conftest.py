@@ -10,11 +10,16 @@ os.environ.setdefault("DVC_NO_ANALYTICS", "true")
 
 import pytest
 import torch
+from hypothesis import settings
 
 from model.config import Config, load_config
 from tests.command import Command, Result
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example takes depends on what else runs on the machine.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 @pytest.fixture(autouse=True, scope="session")

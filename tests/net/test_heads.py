@@ -16,7 +16,7 @@ def gaussian_heat(x: float, y: float, *, spread: float = 0.05) -> Tensor:
 
 
 @given(x=st.floats(0.03, 0.97), y=st.floats(0.03, 0.97))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_soft_argmax_finds_the_centre_of_a_gaussian(x: float, y: float) -> None:
     points, _ = soft_argmax(gaussian_heat(x, y))
     error = (points[0, 0] - torch.tensor([x, y])).norm() * CROP_PIXELS

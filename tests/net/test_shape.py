@@ -21,7 +21,7 @@ def _face(mean_shape: Tensor, seed: int = 0) -> Tensor:
     y=st.floats(-1, 1),
     seed=st.integers(0, 5),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_similar_shapes_have_one_code(
     mean_shape: Tensor, angle: float, scale: float, x: float, y: float, seed: int
 ) -> None:
