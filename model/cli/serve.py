@@ -12,6 +12,8 @@ from model.config import Config
 from model.errors import ConfigError
 from model.schema import Deployment, to_json
 
+_HERE = "127.0.0.1"
+
 
 @app.command()
 def deploy(
@@ -31,7 +33,7 @@ def deploy(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="With --foreground: weights folder or .mar, not the champion.")
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="With --foreground: address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", help="With --foreground: address to listen on.")] = _HERE,
     protocol: Annotated[
         str, typer.Option("--protocol", help="With --foreground: rmtl (TorchServe), or v2 (Open Inference Protocol).")
     ] = "rmtl",
@@ -46,16 +48,11 @@ def deploy(
     """
     from model.serving import server
 
-    if foreground and (update or stop):
-        raise ConfigError("--foreground starts an endpoint of its own; leave out --update and --stop")
-    if (canary is not None) + canary_report + update + stop + foreground > 1:
-        raise ConfigError("--canary, --canary-report, --update, --stop and --foreground: one at a time")
-    if not foreground and (weights or host != "127.0.0.1" or protocol != "rmtl"):
+    _check_modes(canary is not None, canary_report, update, stop, foreground)
+    if not foreground and (weights or host != _HERE or protocol != "rmtl"):
         raise ConfigError(
             "--weights, --host and --protocol go with --foreground; `rmtl deploy` serves the champion, here"
         )
-    if protocol not in ("rmtl", "v2"):
-        raise ConfigError(f"--protocol {protocol}: need rmtl or v2")
     if stop:
         show({"stopped": server.stop(None, state=workspace.SERVE)}, as_json=as_json)
         return
@@ -77,6 +74,11 @@ def deploy(
     show(to_json(deployment), as_json=as_json)
 
 
+def _check_modes(*asked: bool) -> None:
+    if sum(asked) > 1:
+        raise ConfigError("--canary, --canary-report, --update, --stop and --foreground: one at a time")
+
+
 def update_endpoint(config: Config) -> Deployment:
     """Serve the champion in the place of what runs, without a failed request."""
     from model.serving.rollout import replace
@@ -94,6 +96,8 @@ def _serve(config: Config, weights: Path | None, host: str, protocol: str, *, as
     def find(out: Path) -> Path:
         return foreground.as_archive(config.package, weights, out) if weights else _champion_archive(config, out)
 
+    if protocol not in ("rmtl", "v2"):
+        raise ConfigError(f"--protocol {protocol}: need rmtl or v2")
     if protocol == "v2":
         v2.serve(config.deploy, config.package, find=find, host=host, announce=announce)
     else:
