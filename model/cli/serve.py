@@ -11,8 +11,7 @@ from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
 from model.config import Config
 from model.errors import ConfigError
 from model.schema import Deployment, to_json
-
-_HERE = "127.0.0.1"
+from model.serving.torchserve import LOCALHOST
 
 
 @app.command()
@@ -33,7 +32,7 @@ def deploy(
     weights: Annotated[
         Path | None, typer.Option("--weights", help="With --foreground: weights folder or .mar, not the champion.")
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="With --foreground: address to listen on.")] = _HERE,
+    host: Annotated[str, typer.Option("--host", help="With --foreground: address to listen on.")] = LOCALHOST,
     protocol: Annotated[
         str, typer.Option("--protocol", help="With --foreground: rmtl (TorchServe), or v2 (Open Inference Protocol).")
     ] = "rmtl",
@@ -49,7 +48,7 @@ def deploy(
     from model.serving import server
 
     _check_modes(canary is not None, canary_report, update, stop, foreground)
-    if not foreground and (weights or host != _HERE or protocol != "rmtl"):
+    if not foreground and (weights or host != LOCALHOST or protocol != "rmtl"):
         raise ConfigError(
             "--weights, --host and --protocol go with --foreground; `rmtl deploy` serves the champion, here"
         )

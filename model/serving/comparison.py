@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from model.config import CanaryConfig
-from model.data.codec import overlap
+from model.data.codec import box_area, overlap
 
 SAME_FACE_OVERLAP = 0.3
 
@@ -199,6 +199,5 @@ def _top(face: Mapping[str, Any]) -> str:
 
 
 def _distance(left: Mapping[str, Any], right: Mapping[str, Any]) -> float:
-    x0, y0, x1, y1 = left["box"]
     apart_K2 = np.asarray(left["landmarks"]) - np.asarray(right["landmarks"])
-    return float(np.hypot(*apart_K2.T).mean() / ((x1 - x0) * (y1 - y0)) ** 0.5)
+    return float(np.hypot(*apart_K2.T).mean() / box_area(left["box"]) ** 0.5)

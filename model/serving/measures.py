@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model.data.codec import Pixels
+from model.data.codec import Pixels, box_area
 
 SAMPLES = 64
 """Pixels a side that brightness is taken from."""
@@ -55,8 +55,7 @@ class Measures:
         self.faces.append(len(answer["faces"]))
         found = Counter(self.expressions)
         for face in answer["faces"]:
-            x0, y0, x1, y1 = face["box"]
-            self.face_sides.append(round(float((x1 - x0) * (y1 - y0)) ** 0.5, 1))
+            self.face_sides.append(round(float(box_area(face["box"])) ** 0.5, 1))
             self.confidence.append(round(float(np.mean(face["confidence"])), 3))
             found[max(face["expression"], key=face["expression"].__getitem__)] += 1
         self.expressions = dict(found)

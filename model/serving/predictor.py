@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from model.data.codec import Floats, Pixels, decode_image, decode_points, overlap, tight_box
+from model.data.codec import Floats, Pixels, box_area, decode_image, decode_points, overlap, tight_box
 from model.data.transforms import crop_face
 from model.errors import CheckpointError, ImageError
 from model.net.inference import Answers, FaceNet
@@ -122,5 +122,4 @@ def _face(box: Box, answers: Answers, row: int, matrix: Floats) -> dict[str, Any
 
 
 def _area_of_points(face: dict[str, Any]) -> float:
-    x0, y0, x1, y1 = tight_box(face["landmarks"])
-    return (x1 - x0) * (y1 - y0)
+    return box_area(tight_box(face["landmarks"]))
