@@ -1,26 +1,17 @@
 """Bytes in and out: packs, atomic writes, full disks."""
 
 import errno
-import io
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from model.errors import StorageError
 from model.storage import atomic_path, digest_bytes, digest_file, read_bytes, read_json, write_json
-
-
-def make_pack(path: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w") as archive:
-        for name, content in members.items():
-            item = tarfile.TarInfo(name)
-            item.size = len(content)
-            archive.addfile(item, io.BytesIO(content))
+from tests.data.layouts import make_pack
 
 
 def test_a_file_and_a_member_of_a_pack_are_read_alike(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Draws of the generator, and the file that holds them still: digests of data and generator, written once."""
+"""Draws of the generator, and the file that holds them still, written once: digests of labels and generator, and the
+brightness of every drawn picture.
+"""
 
 import hashlib
 import logging
@@ -6,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.method.brightness import is_drawn_alike, pack_brightness
 from benchmarks.method.plan import ROOT, Study
 from model.errors import ConfigError, DataContractError
 from model.storage import digest_bytes, digest_file, read_json, write_json
@@ -13,7 +16,9 @@ from model.storage import digest_bytes, digest_file, read_json, write_json
 logger = logging.getLogger(__name__)
 
 FROZEN_FILE = "frozen.json"
-FILES = ("labels.jsonl", "test.tar", "train.tar", "val.tar")
+LABELS = "labels.jsonl"
+PACKS = ("test.tar", "train.tar", "val.tar")
+FILES = (LABELS, *PACKS)
 _PACKAGES = ("anny", "moderngl", "numpy", "opencv-python-headless")
 _GENERATOR = ROOT / "benchmarks" / "sample"
 
@@ -27,22 +32,23 @@ def draw(study: Study, *, data: Path, results: Path, workers: int) -> None:
     """Draw each data set that is not there, and compare all of them with what is frozen.
 
     Raises:
-        DataContractError: another generator, or other bytes, than those frozen.
+        DataContractError: another generator, other labels or other pictures than those frozen.
         ConfigError: a package of the generator is not installed.
     """
     for name in sorted(study.sets):
-        if study.data[name].iid is not None and not (sample_folder(data, name) / FILES[0]).exists():
+        if study.data[name].iid is not None and not (sample_folder(data, name) / LABELS).exists():
             _check_generator(results)
             _draw_set(study, name, data=data, workers=workers)
         if (results / FROZEN_FILE).exists():
             check_frozen(name, data=data, results=results)
+            check_pictures(name, data=data, results=results)
             logger.info("%s: as frozen", data / name)
         else:
             logger.info("%s: not frozen yet", data / name)
 
 
 def freeze(study: Study, *, data: Path, results: Path) -> Path:
-    """Write digests of every data set, and of what drew them; never a second time.
+    """Write what identifies every data set, and what drew it; never a second time.
 
     Raises:
         DataContractError: frozen already, or a data set is not drawn.
@@ -51,17 +57,14 @@ def freeze(study: Study, *, data: Path, results: Path) -> Path:
     path = results / FROZEN_FILE
     if path.exists():
         raise DataContractError(f"{path}: frozen already; a study compares runs on one test set, so it is never redone")
-    sets = {
-        name: {**study.data[name].model_dump(), "files": _digests(data, name, drawn=study.data[name].iid is not None)}
-        for name in sorted(study.sets)
-    }
+    sets = {name: {**study.data[name].model_dump(), **_identify(study, name, data)} for name in sorted(study.sets)}
     drawn = {"sizes": study.sizes.model_dump(), **_generator_state()} if study.sizes else {}
     write_json(path, {"sets": sets, **drawn})
     return path
 
 
 def check_frozen(name: str, *, data: Path, results: Path) -> dict[str, str]:
-    """Digests of a data set by file, which are those frozen.
+    """Digests of a data set by file; those of labels, and all of a given set, are the frozen ones.
 
     Raises:
         DataContractError: nothing is frozen, or a file is missing or another one.
@@ -75,12 +78,37 @@ def check_frozen(name: str, *, data: Path, results: Path) -> dict[str, str]:
     if entry is None:
         raise DataContractError(f"{path}: data set {name} is not frozen there")
     found, frozen = _digests(data, name, drawn=entry["iid"] is not None), entry["files"]
-    changed = sorted(file for file in found.keys() | frozen.keys() if found.get(file) != frozen.get(file))
+    exact = {LABELS} if entry["iid"] is not None else found.keys() | frozen.keys()
+    _refuse(sorted(file for file in exact if found.get(file) != frozen.get(file)), data / name, path)
+    return found
+
+
+def check_pictures(name: str, *, data: Path, results: Path) -> None:
+    """Compare the drawn pictures of a frozen data set; those of a given set are compared by `check_frozen`.
+
+    Raises:
+        DataContractError: other pictures than those frozen.
+    """
+    path = results / FROZEN_FILE
+    frozen: dict[str, str] = read_json(path)["sets"][name].get("brightness", {})
+    folder = sample_folder(data, name)
+    _refuse([pack for pack, packed in frozen.items() if not is_drawn_alike(folder / pack, packed)], data / name, path)
+
+
+def _refuse(changed: list[str], folder: Path, path: Path) -> None:
     if changed:
         raise DataContractError(
-            f"{data / name}: {', '.join(changed)} differ from {path}; draw it again with its versions, or restore it"
+            f"{folder}: {', '.join(changed)} differ from {path}; draw it again with its versions, or restore it"
         )
-    return found
+
+
+def _identify(study: Study, name: str, data: Path) -> dict[str, Any]:
+    drawn = study.data[name].iid is not None
+    digests = _digests(data, name, drawn=drawn)
+    if not drawn:
+        return {"files": digests}
+    folder = sample_folder(data, name)
+    return {"files": {LABELS: digests[LABELS]}, "brightness": {pack: pack_brightness(folder / pack) for pack in PACKS}}
 
 
 def _draw_set(study: Study, name: str, *, data: Path, workers: int) -> None:

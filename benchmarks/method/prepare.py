@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.method.frozen import check_frozen
+from benchmarks.method.frozen import check_frozen, check_pictures
 from benchmarks.method.locks import waiting
 from benchmarks.method.plan import percent, plain_digest
 from model.config import Config, dump_config
@@ -61,6 +61,7 @@ def prepare(config: Config, name: str, fraction: float, *, data: Path, results: 
     with waiting(data / "prepared" / f"{name}.lock"):
         whole, cut = folder / "whole", folder / percent(fraction)
         if _stamp_of(whole) != stamp:
+            check_pictures(name, data=data, results=results)
             _index(config, pictures=data / name, out=whole, stamp=stamp)
         if _stamp_of(cut) != stamp:
             _pack(config, fraction, pictures=data / name, whole=whole, out=cut, stamp=stamp)

@@ -3,7 +3,9 @@
 Each maker writes under `data` and returns the `Source` that reads it.
 """
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -38,6 +40,15 @@ def write(path: Path, content: bytes | str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def make_pack(path: Path, members: dict[str, bytes]) -> None:
+    """A plain tar of files by name."""
+    with tarfile.open(path, "w") as archive:
+        for name, content in members.items():
+            item = tarfile.TarInfo(name)
+            item.size = len(content)
+            archive.addfile(item, io.BytesIO(content))
 
 
 def face_points(seed: int = 0, side: int = 64) -> NDArray[np.float64]:

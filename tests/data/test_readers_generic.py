@@ -1,6 +1,7 @@
 """Our own layout."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,46 @@ def test_missing_table_stops(tmp_path: Path) -> None:
     (tmp_path / "made/labels.jsonl").unlink()
     with pytest.raises(DataContractError, match=r"labels\.jsonl: no such file"):
         list(read_source(source, tmp_path))
+
+
+def _correct(data: Path, *lines: str) -> None:
+    (data / "made").mkdir(exist_ok=True)
+    (data / "made/corrections.jsonl").write_text("\n".join(lines))
+
+
+def _correction(image: str, was: str | None, expression: str) -> str:
+    return json.dumps({"image": image, "was": was, "expression": expression})
+
+
+def test_a_corrected_expression_counts_and_all_else_stays(tmp_path: Path) -> None:
+    points = face_points().tolist()
+    lines = [
+        label_line(f"{number}.webp", "train", points=points, expression="sad", subject=number) for number in (1, 2)
+    ]
+    before = _read(tmp_path, *lines)
+    _correct(tmp_path, _correction("2.webp", "sad", "fear"))
+    after = _read(tmp_path, *lines)
+    assert after == [before[0], replace(before[1], expression="fear")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ([_correction("1.webp", "happy", "fear")], r"line 1: 1\.webp was happy, the labels say sad"),
+        ([_correction("9.webp", "sad", "fear")], r"line 1: no picture 9\.webp"),
+        ([_correction("1.webp", "sad", "fear")] * 2, r"line 2: 1\.webp is corrected twice"),
+        (["{"], r"line 1: Invalid JSON"),
+    ],
+)
+def test_a_correction_that_does_not_fit_the_labels_stops(tmp_path: Path, lines: list[str], what: str) -> None:
+    """T03: a correction made for other labels would spoil a right one."""
+    _correct(tmp_path, *lines)
+    with pytest.raises(DataContractError, match=rf"corrections\.jsonl, {what}"):
+        _read(tmp_path, label_line("1.webp", "train", expression="sad"))
+
+
+def test_an_unknown_corrected_expression_is_named(tmp_path: Path) -> None:
+    """T03."""
+    _correct(tmp_path, _correction("1.webp", "sad", "bored"))
+    (face,) = _read(tmp_path, label_line("1.webp", "train", expression="sad"))
+    assert str(face.problem).startswith("unknown_expression")

@@ -3,7 +3,7 @@
 Keys: `image` (a path, an `s3://` address, or a member of a pack: `train.tar!000123.webp`), `split`, and, each null or
 left out where unknown, `subset`, `points` (68 pairs, 0-based pixels), `expression`, `subject`, `box` (x0, y0, x1, y1)
 and `facts` (an object). An entry of `splits` is a value of the key `split`; other rows are not part of the source.
-The group is the subject.
+The group is the subject. Expressions that `corrections.jsonl` corrects count as corrected (see `readers.corrections`).
 """
 
 import json
@@ -27,6 +27,7 @@ from model.data.readers.common import (
     require_file,
     split_parts,
 )
+from model.data.readers.corrections import read_corrections
 from model.schema import FaceRecord
 
 LABELS_FILE = "labels.jsonl"
@@ -52,7 +53,9 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
     file = require_file([data / source.path / LABELS_FILE], source)
     splits = {part: split for split, part in split_parts(source)}
     name = f"{source.path}/{LABELS_FILE}"
+    corrections = read_corrections(data / source.path)
     seen: Counter[str] = Counter()
+    images = set()
     for number, line in enumerate(read_text(file).split("\n"), start=1):
         if not line.strip():
             continue
@@ -60,9 +63,13 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
         if isinstance(label, str):
             identity = f"{source.name}/{LABELS_FILE}#{number}"
             yield record(source, next(iter(splits.values())), "", LABELS_FILE, record_id=identity, problem=label)
-        elif label.split in splits:
+            continue
+        images.add(label.image)
+        if label.split in splits:
             seen[label.image] += 1
+            label.expression = corrections.expression(label.image, label.expression)
             yield _face(source, splits[label.split], label, f"{name}, line {number}", seen[label.image])
+    corrections.check_all_met(images)
 
 
 def _parse(line: str, name: str, number: int) -> Label | str:

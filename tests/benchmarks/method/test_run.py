@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 
 from benchmarks.method.analysis import analyse
 from benchmarks.method.faces import faces_of, read_faces
-from benchmarks.method.frozen import check_frozen, draw, freeze
+from benchmarks.method.frozen import check_frozen, check_pictures, draw, freeze
 from benchmarks.method.locks import claim
 from benchmarks.method.measure import Heard, hear, mixed_batches
 from benchmarks.method.origin import code_state
@@ -33,12 +34,14 @@ from benchmarks.method.results import Results
 from benchmarks.method.schedule import Limits, run_all
 from benchmarks.method.statistics import subject_means
 from benchmarks.method.worker import execute
+from model.data.codec import decode_image
 from model.data.validate.shape import mean_face
 from model.errors import ConfigError, DataContractError
 from model.net.multitask import build_net, export_state
 from model.schema import NO_LABEL, FaceRecord
 from model.storage import read_json
 from model.weights import describe, save_weights
+from tests.data.layouts import encoded, make_pack
 
 RUNS = [PlannedRun("gap", 1.0, row, seed) for seed in (0, 1) for row in ("hard-sharing", "residual-association")]
 WRITE = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text('{}')"
@@ -112,7 +115,7 @@ def test_a_fraction_leaves_held_out_and_test_faces_alone():
     assert [record for record in keep_fraction(records, 0.1) if record.split == "val"] == held
 
 
-def test_frozen_is_written_once_and_guards_the_data(tmp_path, places):
+def test_frozen_is_written_once_and_guards_the_labels(tmp_path, places):
     study = load_study(places.study)
     with pytest.raises(DataContractError, match="frozen already"):
         freeze(study, data=places.data, results=places.results)
@@ -120,10 +123,31 @@ def test_frozen_is_written_once_and_guards_the_data(tmp_path, places):
     with pytest.raises(DataContractError, match="freeze` comes before the first run"):
         check_frozen("gap", data=places.data, results=tmp_path)
     frozen = read_json(places.results / "frozen.json")
-    frozen["sets"]["gap"]["files"]["test.tar"] = "0" * 64
+    frozen["sets"]["gap"]["files"]["labels.jsonl"] = "0" * 64
     (tmp_path / "frozen.json").write_text(json.dumps(frozen))
-    with pytest.raises(DataContractError, match=r"test\.tar differ"):
+    with pytest.raises(DataContractError, match=r"labels\.jsonl differ"):
         check_frozen("gap", data=places.data, results=tmp_path)
+
+
+def test_pictures_drawn_by_another_machine_are_the_frozen_ones(tmp_path, places):
+    """Rounding moves a pixel here and there; another face, or one face less, is another set."""
+    shutil.copytree(places.data / "gap", tmp_path / "gap")
+    pack = tmp_path / "gap/sample/test.tar"
+    with tarfile.open(pack) as archive:
+        members = {name: archive.extractfile(name).read() for name in archive.getnames()}
+    make_pack(pack, {name: recoded(content) for name, content in members.items()})
+    found, frozen = (check_frozen("gap", data=data, results=places.results) for data in (tmp_path, places.data))
+    assert [name for name in found if found[name] != frozen[name]] == ["test.tar"]
+    check_pictures("gap", data=tmp_path, results=places.results)
+    first, second, *rest = members.values()
+    for others in ([second, first, *rest], [first, *rest]):
+        make_pack(pack, dict(zip(members, others, strict=False)))
+        with pytest.raises(DataContractError, match=r"gap: test\.tar differ"):
+            check_pictures("gap", data=tmp_path, results=places.results)
+
+
+def recoded(content: bytes) -> bytes:
+    return encoded(decode_image(content, max_pixels=1 << 16), ".webp", 97)
 
 
 def test_shards_are_made_once(places, prepared):
