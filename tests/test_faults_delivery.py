@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.load.phases import under_load
 from model.cli.recipe import write_values
 from model.config import Config
 from model.registry.client import open_store
@@ -23,7 +24,6 @@ from model.serving.comparison import Breach, Difference, Tally
 from model.serving.golden import golden_pictures
 from model.storage import read_json
 from tests.command import Command, contents
-from tests.serving.load import under_load
 from tests.untrained import make_evaluation, make_weights
 
 DEAD = "http://127.0.0.1:9"
@@ -208,7 +208,7 @@ def test_rollback_serves_the_former_champion_within_30_s_without_a_failed_reques
         rmtl("deploy", "--stop", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert load.failures == []
-    assert load.phases() == ["2", "1"]
+    assert load.versions() == ["2", "1"]
     entry = json.loads(result.stdout)
     assert (entry["action"], entry["after"], entry["why"]) == ("rollback", "1", "complaints")
     assert entry["endpoint"] == deployment.url

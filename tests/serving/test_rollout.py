@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.load.phases import under_load
 from model.config import Config
 from model.errors import CheckpointError, ConfigError, ServiceError
 from model.schema import Deployment
@@ -13,7 +14,6 @@ from model.serving import running, server
 from model.serving.archive import package
 from model.serving.rollout import replace
 from model.storage import read_json
-from tests.serving.load import under_load
 
 pytestmark = pytest.mark.service
 
@@ -52,7 +52,7 @@ def test_there_and_back_again_under_load_loses_no_request(
         replace(quick, archive=mar, state=state, report=state.parent / "deployment.json")
         load.wait(load.answers("7") + 10, "7")
     assert load.failures == []
-    assert load.phases() == ["7", "8", "7"]
+    assert load.versions() == ["7", "8", "7"]
     assert (updated.url, updated.pid, updated.version) == (deployed.url, deployed.pid, "8")
     (last,) = running.slots(state)
     assert last not in first
@@ -73,7 +73,7 @@ def test_a_model_that_answers_otherwise_never_gets_a_request(
             replace(quick, archive=next_mar, state=state, report=tmp_path / "deployment.json")
         load.wait(load.answers("7") + 3, "7")
     assert load.failures == []
-    assert load.phases() == ["7"]
+    assert load.versions() == ["7"]
     assert running.slots(state) == before
     assert (state / "router.json").read_bytes() == settings
     assert not (tmp_path / "deployment.json").exists()

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import requests
 
+from benchmarks.load.phases import under_load
 from model.config import CanaryConfig, Config
 from model.errors import ConfigError, ServiceError
 from model.net.multitask import build_net
@@ -20,7 +21,6 @@ from model.serving import running, server, trial
 from model.serving.archive import package
 from model.serving.rollout import replace
 from model.weights import describe, save_weights
-from tests.serving.load import under_load
 
 LIMITS = CanaryConfig(min_requests=20, max_error_rate=0.5, max_disagreement=0.5, max_point_difference=0.05, shadow=0.5)
 
@@ -196,7 +196,7 @@ def test_a_challenger_that_answers_otherwise_never_gets_a_request(
     finally:
         server.stop(None, state=state)
     assert load.failures == []
-    assert load.phases() == ["7"]
+    assert load.versions() == ["7"]
     assert (state / "router.json").read_bytes() == settings
 
 

@@ -6,33 +6,55 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 
 from model.schema import Deployment
 
 
+class Answer(NamedTuple):
+    """When a request was sent (`time.monotonic`), which version answered it, and after how many seconds."""
+
+    sent: float
+    version: str
+    seconds: float
+
+
 @dataclass
 class Load:
-    """What the clients saw: when each request was sent, and its status and version, or the failure."""
+    """What the clients saw: the answers in the order of their arrival, and what failed."""
 
-    seen: list[tuple[float, str]] = field(default_factory=list)
+    seen: list[Answer] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def answers(self, version: str) -> int:
         """Number of answers by a version."""
-        return sum(given == version for _, given in self.seen)
+        return sum(answer.version == version for answer in list(self.seen))
 
-    def phases(self) -> list[str]:
-        """Versions in the order in which requests were sent, equal neighbours taken together."""
-        given = [version for _, version in sorted(self.seen)]
-        return [version for place, version in enumerate(given) if place == 0 or version != given[place - 1]]
+    def phases(self) -> list[list[Answer]]:
+        """Answers in the order in which their requests were sent, neighbours of one version together."""
+        found: list[list[Answer]] = []
+        for answer in sorted(self.seen):
+            if not found or found[-1][-1].version != answer.version:
+                found.append([])
+            found[-1].append(answer)
+        return found
+
+    def versions(self) -> list[str]:
+        """The version of each phase."""
+        return [answers[0].version for answers in self.phases()]
 
     def wait(self, number: int, version: str, *, limit_s: float = 60) -> None:
-        """Wait until this many answers by a version were seen."""
+        """Wait until this many answers by a version were seen, or a request failed.
+
+        Raises:
+            TimeoutError: fewer in `limit_s` seconds.
+        """
         deadline = time.monotonic() + limit_s
         while self.answers(version) < number and not self.failures:
-            assert time.monotonic() < deadline, f"{self.answers(version)} of {number} answers by {version}"
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.answers(version)} of {number} answers by {version} in {limit_s} s")
             time.sleep(0.05)
 
 
@@ -56,7 +78,7 @@ def under_load(deployment: Deployment, body: bytes, *, clients: int = 2, kind: s
             if answer.status_code != 200:
                 load.failures.append(f"{answer.status_code}: {answer.text[:200]}")
             else:
-                load.seen.append((sent, answer.headers["X-Model-Version"]))
+                load.seen.append(Answer(sent, answer.headers["X-Model-Version"], time.monotonic() - sent))
 
     threads = [threading.Thread(target=ask, daemon=True) for _ in range(clients)]
     for thread in threads:
