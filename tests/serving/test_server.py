@@ -1,6 +1,4 @@
-import os
 import stat
-import time
 from pathlib import Path
 
 import psutil
@@ -15,6 +13,8 @@ from model.serving.golden import differences, golden_pictures
 from model.storage import read_json
 
 pytestmark = pytest.mark.service
+
+PATIENCE_S = 2  # a second is promised; the machine of a test may be busy
 
 
 def post(endpoint, token, body, kind):
@@ -49,6 +49,7 @@ def test_bad_input_gets_4xx_and_kills_no_worker(endpoint, token, bad_bodies, pic
     for name, (kind, body) in bad_bodies.items():
         answer = post(endpoint, token, body, kind)
         assert 400 <= answer.status_code < 500, name
+        assert answer.elapsed.total_seconds() < PATIENCE_S, name
         assert set(answer.json()["error"]) == {"code", "message"}, name
     large = post(endpoint, token, bytes(50_000_000), "image/png")
     assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
@@ -98,19 +99,6 @@ def test_a_port_in_use_is_told_before_anything_starts(endpoint, config, mar, tmp
     with pytest.raises(ServiceError, match="RMTL_PORT"):
         server.start(config.deploy, archive=mar, state=tmp_path / "s", report=tmp_path / "d.json")
     assert not (tmp_path / "s").exists()
-
-
-def test_a_worker_that_is_killed_comes_back(endpoint, client, picture):
-    """T41 at small scale."""
-    os.kill(_workers(endpoint)[0], 9)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            assert client.predict(picture[0])["error"] is None
-            break
-        except ServiceError:
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
 
 
 def test_stop_ends_every_process_and_can_be_repeated(config, mar, tmp_path, monkeypatch):
