@@ -7,10 +7,9 @@ from string import Template
 from typing import Any
 
 from benchmarks import imagenet_trunk, robustness, speed
-from benchmarks.entry import markdown
-from benchmarks.headlines import by_subset, headlines, interval, printed
 from model.cli.recipe import read_recipe
-from model.schema import EXPRESSIONS, INTENDED_USE, Measure
+from model.evaluation.markdown import class_table, headline_table, slice_table
+from model.schema import INTENDED_USE, Measure
 from model.weights import Meta
 
 TEMPLATE = Path(__file__).parent / "model_card.md"
@@ -40,6 +39,7 @@ def render(weights: Published, reports: Mapping[str, Mapping[str, Any]]) -> str:
         reports: `evaluation`, and where they were measured `robustness` and `speed`.
     """
     meta, evaluation = weights.meta, reports["evaluation"]
+    measures = [Measure(**row) for row in evaluation["measures"]]
     values = {
         "licence": RESTRICTED if meta.restricted else FREE,
         "expressions": ", ".join(meta.expressions),
@@ -58,9 +58,9 @@ def render(weights: Published, reports: Mapping[str, Mapping[str, Any]]) -> str:
         "training": _training(evaluation["recipe"], meta),
         "recipe": evaluation["recipe"],
         "command": COMMAND,
-        "metrics": _metrics(evaluation),
-        "classes": _classes(evaluation),
-        "slices": _slices(evaluation),
+        "metrics": headline_table(measures),
+        "classes": class_table(measures),
+        "slices": slice_table(measures),
         "temperature": f"{meta.temperature:.3f}",
         "more": _more(reports),
     }
@@ -80,46 +80,6 @@ def _training(recipe: str, meta: Meta) -> str:
     return "\n".join(lines)
 
 
-def _metrics(evaluation: Mapping[str, Any]) -> str:
-    rows = [
-        [
-            item.words,
-            f"{printed(item.name, item.measure.value or 0.0)}{interval(item.measure, item.name)}",
-            _number(item.measure),
-        ]
-        for item in headlines(evaluation)
-    ]
-    return markdown(["", "value (interval)", "n"], rows)
-
-
-def _classes(evaluation: Mapping[str, Any]) -> str:
-    metrics = ("precision", "recall", "f1")
-    found = by_subset(evaluation, "expression", metrics)
-    rows = [
-        [
-            name,
-            *(_cell(found[f"class={name}"][metric]) for metric in metrics),
-            _number(found[f"class={name}"]["recall"]),
-        ]
-        for name in EXPRESSIONS
-        if f"class={name}" in found
-    ]
-    return markdown(["", "precision %", "recall %", "F1 %", "n"], rows)
-
-
-def _slices(evaluation: Mapping[str, Any]) -> str:
-    points = by_subset(evaluation, "landmarks", ("nme",))
-    classes = by_subset(evaluation, "expression", ("accuracy", "macro_f1"))
-    rows = []
-    for subset in dict.fromkeys([*points, *classes]):
-        error, share = points.get(subset, {}).get("nme"), classes.get(subset, {})
-        if "=" in subset and (error is not None or share):
-            numbers = [_number(row) for row in (error, share.get("accuracy")) if row is not None]
-            cells = [_cell(row) for row in (error, share.get("accuracy"), share.get("macro_f1"))]
-            rows.append([subset.replace("|", r"\|"), *cells, " / ".join(dict.fromkeys(numbers))])
-    return markdown(["", "NME %, inter-ocular", "accuracy %", "macro-F1 %", "n"], rows)
-
-
 def _more(reports: Mapping[str, Mapping[str, Any]]) -> str:
     parts: list[str] = []
     if "robustness" in reports:
@@ -133,14 +93,3 @@ def _more(reports: Mapping[str, Mapping[str, Any]]) -> str:
         text = f"{report['cpu']}, one thread, a picture of {report['picture']['side']} pixels, batch 1."
         parts += ["", "## Speed", text, "", speed.table(report)]
     return "\n".join([*parts, ""])
-
-
-def _cell(row: Measure | None) -> str:
-    if row is None or row.value is None:
-        return "-"
-    name = f"{row.split}/{row.metric}"
-    return f"{printed(name, row.value)}{interval(row, name)}"
-
-
-def _number(row: Measure) -> str:
-    return f"{row.n:,}"

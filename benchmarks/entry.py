@@ -1,7 +1,7 @@
-"""What the measuring scripts share: exit codes, output, tables in Markdown."""
+"""What the measuring scripts share: exit codes and output."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 from model.errors import FaceError
@@ -19,9 +19,3 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 def say(text: str = "") -> None:
     """A line of output."""
     sys.stdout.write(f"{text}\n")
-
-
-def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are numbers."""
-    rule = ["---", *["--:"] * (len(heads) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.entry import markdown, run, say
+from benchmarks.entry import run, say
 from benchmarks.sample.plan import Sizes, plan_faces
 from model.audit.audit import find_suspects
 from model.audit.classifier import Labels, Probabilities, fold_groups, out_of_fold
@@ -28,6 +28,7 @@ from model.cli.app import PARAMS_FILE
 from model.config import AuditConfig, load_config
 from model.data.manifest import data_digest, read_manifest
 from model.evaluation.expression import majority_label
+from model.evaluation.markdown import markdown
 from model.schema import EXPRESSIONS, NO_LABEL, FaceRecord
 from model.storage import read_json, write_json
 

@@ -16,8 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.entry import markdown, run, say
-from benchmarks.headlines import headlines, interval, printed, rounding
+from benchmarks.entry import run, say
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE
 from model.cli.recipe import read_recipe
@@ -25,6 +24,8 @@ from model.config import Config, load_config
 from model.data.index import MANIFEST_FILE, build_index
 from model.data.validate import VALID_FILE, validate_manifest
 from model.evaluation.evaluate import evaluate
+from model.evaluation.markdown import headlines, interval, markdown, printed, rounding
+from model.schema import Measure
 from model.storage import read_json, write_json
 from model.weights import load_meta
 
@@ -95,7 +96,7 @@ def differences(measured: Mapping[str, Any], expected: Mapping[str, Any]) -> lis
 def table(measured: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
     """Every value over all test faces in Markdown, beside the published one."""
     rows = []
-    for name, words, row in headlines(measured):
+    for name, words, row in headlines([Measure(**row) for row in measured["measures"]]):
         value, published = float(row.value or 0.0), expected["summary"].get(name)
         beside = "-" if published is None else printed(name, published)
         rows.append([words, f"{printed(name, value)}{interval(row, name)}", beside, f"{row.n:,}"])

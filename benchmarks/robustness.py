@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.entry import markdown, run, say
+from benchmarks.entry import run, say
 from benchmarks.perturb import CONDITIONS, Condition, Scene, perturb
 from benchmarks.scores import FAILURE, score
 from benchmarks.sources import SAMPLE, Faces, faces_of_test
@@ -30,6 +30,7 @@ from model.config import EvaluateConfig, load_config
 from model.data.codec import is_face_crop, overlap
 from model.errors import CheckpointError
 from model.evaluation.answers import face_box, open_picture
+from model.evaluation.markdown import markdown
 from model.schema import Box, FaceRecord
 from model.serving.predictor import Predictor
 from model.storage import read_json, write_json

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.entry import markdown, run, say
+from benchmarks.entry import run, say
 from benchmarks.load.phases import Load, under_load
 from benchmarks.load.pictures import cases
 from model.cli import workspace
 from model.config import Config, load_config
+from model.evaluation.markdown import markdown
 from model.serving import server
 from model.serving.archive import package
 from model.serving.rollout import replace

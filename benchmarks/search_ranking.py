@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.entry import markdown, run, say
+from benchmarks.entry import run, say
 from benchmarks.method.plan import ROOT, PlannedRun
 from benchmarks.method.schedule import Limits, run_all
 from benchmarks.weightings.plan import Ground, Run
 from model.config import TrainRun, load_config, overlay
 from model.data.faces import read_index
 from model.errors import ConfigError, DataContractError, FaceError
+from model.evaluation.markdown import markdown
 from model.search import MACRO_F1, NME
 from model.search.places import Places
 from model.search.sampling import draw_at_random

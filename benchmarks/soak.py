@@ -17,12 +17,13 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from tqdm import tqdm
 
-from benchmarks.entry import markdown, run, say
+from benchmarks.entry import run, say
 from benchmarks.load.clients import Target
 from benchmarks.load.pictures import cases
 from benchmarks.load.servers import torchserve_and_router
 from model.cli import workspace
 from model.config import load_config
+from model.evaluation.markdown import markdown
 from model.serving import running
 from model.serving.archive import package
 from model.serving.metrics import METRICS_PATH

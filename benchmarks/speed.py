@@ -22,11 +22,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.entry import markdown, run, say
+from benchmarks.entry import run, say
 from benchmarks.peers import COMPARED, time_peers
 from model.data.codec import Pixels, decode_image, decode_points
 from model.data.transforms import crop_face
 from model.errors import DataContractError
+from model.evaluation.markdown import markdown
 from model.net.counting import flops, parameters
 from model.net.inference import FaceNet
 from model.schema import Box

@@ -1,13 +1,16 @@
 """Services and versions out of reach through the command line: exit code, message, and nothing half-written."""
 
+import base64
 import json
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,34 +181,44 @@ def test_the_report_of_a_canary_is_a_table_or_json(
     assert lines["challenger"].split() == ["challenger", "-", "1", "1", "-", "-"]
 
 
+@pytest.fixture(scope="module")
+def served(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder whose registry has two signed champions, the second of which an endpoint serves."""
+    folder = tmp_path_factory.mktemp("served")
+    make_key_pair(folder / "keys")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_DEFAULT_ARTIFACT_ROOT"):
+            patch.delenv(name, raising=False)
+        patch.setenv(SIGNING_KEY, (folder / "keys" / PRIVATE_FILE).read_text())
+        patch.setenv(VERIFY_KEY, (folder / "keys" / PUBLIC_FILE).read_text())
+        patch.chdir(folder)
+        for seed in (0, 1):
+            made = make_weights(config, folder / f"{seed}/train", seed=seed)
+            evaluation = make_evaluation(folder / f"{seed}/evaluation.json", made, 5.0)
+            register_version(config.register_, weights=made, evaluation=evaluation, out=folder / f"{seed}/out.json")
+            promote(config.register_, who="ada", why="made")
+        shutil.copy(Path(__file__).parents[1] / "params.yaml", folder)
+        write_values(
+            folder / "params.yaml", {"deploy.startup_s": 180, "deploy.golden": 2, "deploy.canary.min_requests": 10}
+        )
+        command = [sys.executable, "-c", "from model.cli import main; main()", "deploy"]
+        try:
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            yield folder
+        finally:
+            subprocess.run([*command, "--stop"], cwd=folder, check=True, capture_output=True)
+
+
 @pytest.mark.service
-def test_rollback_serves_the_former_champion_within_30_s_without_a_failed_request(
-    rmtl: Command, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _local_mlflow: None
-) -> None:
+def test_rollback_serves_the_former_champion_within_30_s_without_a_failed_request(rmtl: Command, served: Path) -> None:
     """T35: with signed promotions, from the registry to the answers."""
-    make_key_pair(tmp_path / "keys")
-    monkeypatch.setenv(SIGNING_KEY, (tmp_path / "keys" / PRIVATE_FILE).read_text())
-    monkeypatch.setenv(VERIFY_KEY, (tmp_path / "keys" / PUBLIC_FILE).read_text())
-    monkeypatch.chdir(tmp_path)
-    for seed in (0, 1):
-        made = make_weights(config, tmp_path / f"{seed}/train", seed=seed)
-        evaluation = make_evaluation(tmp_path / f"{seed}/evaluation.json", made, 5.0)
-        register_version(config.register_, weights=made, evaluation=evaluation, out=tmp_path / f"{seed}/out.json")
-        promote(config.register_, who="ada", why="made")
-    shutil.copy(Path(__file__).parents[1] / "params.yaml", tmp_path)
-    write_values(tmp_path / "params.yaml", {"deploy.startup_s": 180, "deploy.golden": 2})
-    try:
-        result = rmtl("deploy", cwd=tmp_path)
-        assert result.returncode == 0, result.stderr
-        deployment = Deployment(**read_json(tmp_path / "reports/deployment.json"))
-        with under_load(deployment, golden_pictures(1)[0][0]) as load:
-            load.wait(10, "2")
-            began = time.monotonic()
-            result = rmtl("rollback", "--why", "complaints", "--json", cwd=tmp_path)
-            seconds = time.monotonic() - began
-            load.wait(10, "1")
-    finally:
-        rmtl("deploy", "--stop", cwd=tmp_path)
+    deployment = Deployment(**read_json(served / "reports/deployment.json"))
+    with under_load(deployment, golden_pictures(1)[0][0]) as load:
+        load.wait(10, "2")
+        began = time.monotonic()
+        result = rmtl("rollback", "--why", "complaints", "--json", cwd=served)
+        seconds = time.monotonic() - began
+        load.wait(10, "1")
     assert result.returncode == 0, result.stderr
     assert load.failures == []
     assert load.versions() == ["2", "1"]
@@ -214,3 +227,44 @@ def test_rollback_serves_the_former_champion_within_30_s_without_a_failed_reques
     assert entry["endpoint"] == deployment.url
     # The promise holds for a machine that has nothing else to do.
     assert seconds < 30 * max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.service
+def test_a_challenger_of_the_registry_that_disagrees_is_rolled_back_under_load(
+    rmtl: Command, config: Config, served: Path
+) -> None:
+    """From the registry to the router's report, and no request fails."""
+    deployment = Deployment(**read_json(served / "reports/deployment.json"))
+    made = make_weights(config, served / "2/train", seed=2)
+    evaluation = make_evaluation(served / "2/evaluation.json", made, 5.0)
+    shutil.copytree(made, served / "artifacts/train")
+    shutil.copy(evaluation, served / "reports/evaluation.json")
+    result = rmtl("register", "--json", cwd=served)
+    assert result.returncode == 0, result.stderr
+    challenger = json.loads(result.stdout)["version"]
+    result = rmtl("promote", cwd=served)
+    assert result.returncode == 0, result.stderr
+    content, boxes = golden_pictures(1)[0]
+    body = {"instances": [{"image": base64.b64encode(content).decode(), "boxes": boxes}]}
+    with under_load(deployment, json.dumps(body).encode(), kind="application/json") as load:
+        result = rmtl("deploy", "--canary", "0.5", "--json", cwd=served)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)["version"] == challenger
+        deadline = time.monotonic() + 60
+        while (report := _canary_report(rmtl, served))["state"] == "running":
+            assert time.monotonic() < deadline, report
+            time.sleep(0.2)
+    assert report["state"] == "rolled_back"
+    assert report["reason"]["bound"] in ("max_disagreement", "max_point_difference")
+    assert report["challenger"]["version"] == challenger
+    assert load.failures == []
+    assert load.answers(challenger) > 0
+    (champion,) = {answer.version for answer in load.seen} - {challenger}
+    assert report["champion"]["version"] == champion
+    assert rmtl("deploy", "--canary", "0", cwd=served).returncode == 0
+
+
+def _canary_report(rmtl: Command, folder: Path) -> dict[str, Any]:
+    result = rmtl("deploy", "--canary-report", "--json", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from typing import Any
 
-from benchmarks.entry import markdown
+from model.evaluation.markdown import markdown
 
 GOALS = {"structure": 1.0, "duplicates": 0.95}
 

@@ -19,13 +19,14 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.entry import markdown, run, say
+from benchmarks.entry import run, say
 from benchmarks.load.clients import Target, ask
 from benchmarks.load.inside import measure_inside
 from benchmarks.load.pictures import Case, cases
 from benchmarks.load.servers import servers
 from model.cli import workspace
 from model.config import dump_config, load_config, override, parse_config
+from model.evaluation.markdown import markdown
 from model.serving.archive import package
 from model.storage import read_json, write_json
 from model.weights import load_meta

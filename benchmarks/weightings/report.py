@@ -9,11 +9,11 @@ import optuna
 from matplotlib.figure import Figure
 from optuna.trial import create_trial
 
-from benchmarks.entry import markdown
 from benchmarks.weightings.plan import FULL, TUNE, Plan, Run, planned_runs
 from model.config import SearchConfig
 from model.config.search import SearchRange
 from model.errors import DataContractError
+from model.evaluation.markdown import markdown
 from model.evaluation.plots import to_png
 from model.search import MACRO_F1, NME
 from model.search.plots import draw_importances

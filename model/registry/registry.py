@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from model.config import RegisterConfig, flatten
 from model.errors import CheckpointError, RegistryError
 from model.evaluation.comparison import COMPARISON_FILE, read_comparison
+from model.registry.card import CARD_FILE, render_card
 from model.registry.client import Store, open_store
 from model.registry.flavour import write_mlmodel
 from model.registry.gate import Verdict, judge
@@ -56,12 +57,12 @@ def register_version(
     evaluation: Path,
     out: Path,
     champion_evaluation: Path | None = None,
-    model_card: Path | None = None,
 ) -> ModelVersion:
     """Register weights once: the same weights give the same version, with the new evaluation added to it.
 
-    The training's spool beside the weights is uploaded first; weights without one get a run of their own. The gate's
-    verdict is written to `out` and tagged, and does not fail the call. The champion's own version keeps its alias only.
+    The training's spool beside the weights is uploaded first; weights without one get a run of their own. A model card
+    made from the evaluation is kept with the run. The gate's verdict is written to `out` and tagged, and does not fail
+    the call. The champion's own version keeps its alias only.
 
     Args:
         champion_evaluation: the champion's evaluation on the same data, which is kept with the champion; a comparison
@@ -77,7 +78,8 @@ def register_version(
         _ensure_model(store, config.name)
         version = _find(store, config.name, meta) or _create(store, config.name, run_id, weights, meta)
         version = _add_evaluation(store, version, evaluation, report)
-        _add_reports(store, run_id, weights, evaluation, model_card)
+        _add_reports(store, run_id, weights, evaluation)
+        store.client.log_text(run_id, render_card(meta, report), CARD_FILE)
         champion = store.client.get_registered_model(config.name).aliases.get(CHAMPION)
         itself = str(champion) == str(version.version)
         if champion_evaluation is not None and champion_evaluation.exists() and not itself:
@@ -208,10 +210,10 @@ def _add_opponent(store: Store, version: StoredVersion, champion: str | None, ev
     return store.client.get_model_version(version.name, version.version)
 
 
-def _add_reports(store: Store, run_id: str, weights: Path, evaluation: Path, model_card: Path | None) -> None:
+def _add_reports(store: Store, run_id: str, weights: Path, evaluation: Path) -> None:
     client, reports = store.client, evaluation.parent
-    for file in (evaluation.with_suffix(".html"), weights / HISTORY_FILE, weights / SPOOL_FILE, model_card):
-        if file is not None and file.is_file():
+    for file in (evaluation.with_suffix(".html"), weights / HISTORY_FILE, weights / SPOOL_FILE):
+        if file.is_file():
             client.log_artifact(run_id, str(file))
     if (reports / "plots").is_dir():
         client.log_artifacts(run_id, str(reports / "plots"), "plots")

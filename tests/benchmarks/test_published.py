@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import published
-from benchmarks.headlines import rounding
 from model.errors import CheckpointError, StorageError
+from model.evaluation.markdown import rounding
 from model.schema import Measure, to_json
 from tests.benchmarks.conftest import RECIPE, Project
 from tests.command import contents
