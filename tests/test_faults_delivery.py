@@ -230,6 +230,26 @@ def test_rollback_serves_the_former_champion_within_30_s_without_a_failed_reques
 
 
 @pytest.mark.service
+def test_an_update_without_a_registry_leaves_the_running_version(
+    rmtl: Command, served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T21."""
+    deployment = Deployment(**read_json(served / "reports/deployment.json"))
+    with under_load(deployment, golden_pictures(1)[0][0], clients=1) as load, monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", DEAD)
+        result = rmtl("deploy", "--update", cwd=served)
+        seen = len(load.seen)
+        deadline = time.monotonic() + 60
+        while len(load.seen) < seen + 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert result.returncode == 5
+    assert f"MLflow at {DEAD} is out of reach" in result.stderr
+    assert load.failures == []
+    assert len(load.versions()) == 1
+
+
+@pytest.mark.service
 def test_a_challenger_of_the_registry_that_disagrees_is_rolled_back_under_load(
     rmtl: Command, config: Config, served: Path
 ) -> None:
