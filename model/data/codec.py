@@ -7,6 +7,7 @@ from math import isfinite, radians
 from math import sin as sin_of
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, UnidentifiedImageError
@@ -30,6 +31,9 @@ _MAGIC = {
 }
 FORMATS = tuple(dict.fromkeys(_MAGIC.values()))
 """Pillow's names of what `decode_image` reads."""
+_JPEG_END = b"\xff\xd9"
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_EXIF = b"Exif\x00\x00"
 _BORDER_PX = 1.0
 _EXIF_ORIENTATION = 0x0112
 # What Pillow's parsers raise on damaged headers, streams and metadata.
@@ -73,6 +77,22 @@ def decode_image(content: bytes, *, max_pixels: int) -> Pixels:
     except (UnidentifiedImageError, *_DAMAGED) as error:
         raise ImageError("truncated_image", f"picture is cut off or damaged: {error}; send the whole file") from error
     return _upright(pixels, orientation)
+
+
+def decode_known(content: bytes, *, max_pixels: int) -> Pixels:
+    """What `decode_image` gives, several times as fast, for bytes that it has decoded before.
+
+    OpenCV gives the same pixels of a plain JPEG or lossy WebP, but passes over damage; all else goes the usual way.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    if _is_plain(content):
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        if pixels is not None and pixels.shape[0] * pixels.shape[1] <= max_pixels:
+            return np.asarray(pixels, dtype=np.uint8)
+    return decode_image(content, max_pixels=max_pixels)
 
 
 def overlap(first: Box, second: Box) -> float:
@@ -171,6 +191,23 @@ def _format(content: bytes) -> str:
             return name
     found = f"starts with {content[:8]!r}" if content else "is empty"
     raise ImageError("not_an_image", f"file {found}; need JPEG, PNG, WebP, BMP or GIF")
+
+
+def _is_plain(content: bytes) -> bool:
+    """Lossy WebP without further chunks; a whole JPEG in grey or colour that names no orientation."""
+    if content[8:16] == b"WEBPVP8 ":
+        return content.startswith(b"RIFF")
+    return content.endswith(_JPEG_END) and _EXIF not in content and _jpeg_components(content) in (1, 3)
+
+
+def _jpeg_components(content: bytes) -> int:
+    """Colour components as the frame header says; 0 where none is found."""
+    place = 2
+    while content.startswith(b"\xff\xd8") and place + 10 <= len(content) and content[place] == 0xFF:
+        if content[place + 1] in _JPEG_FRAMES:
+            return content[place + 9]
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return 0
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model.data.codec import Floats, Pixels, decode_image
+from model.data.codec import Floats, Pixels, decode_known
 from model.errors import DataContractError, ImageError, StorageError
 from model.schema import EXPRESSIONS, LANDMARKS, LANDMARKS_19, NO_LABEL, VOTES
 from model.storage import digest_file, read_json
@@ -100,7 +100,7 @@ class Faces:
             raise StorageError(f"{self._where(row)}: bytes differ from those written; run `rmtl shard` again")
         width, height = self.size_N2[row].tolist()
         try:
-            return decode_image(content, max_pixels=width * height)
+            return decode_known(content, max_pixels=width * height)
         except ImageError as error:
             raise ImageError(error.code, f"{self._where(row)}: {error}") from error
 

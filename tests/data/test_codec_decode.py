@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.data.codec import BACKGROUND, decode_image
+from model.data.codec import BACKGROUND, decode_image, decode_known
 from model.errors import ImageError
+from tests.data.layouts import texture
 
 LIMIT = 1_000_000
 
@@ -223,3 +224,41 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(kind, data):
         assert decode_image(bytes(content), max_pixels=LIMIT).dtype == np.uint8
     except ImageError as error:
         assert error.code in {"not_an_image", "truncated_image", "image_too_large"}
+
+
+PICTURES = st.fixed_dictionaries(
+    {
+        "size": st.tuples(st.integers(1, 70), st.integers(1, 70)),
+        "kind": st.sampled_from(["JPEG", "WEBP", "PNG"]),
+        "mode": st.sampled_from(["RGB", "L", "CMYK"]),
+        "quality": st.integers(20, 98),
+        "subsampling": st.integers(0, 2),
+        "progressive": st.booleans(),
+        "orientation": st.sampled_from([None, 1, 6]),
+        "seed": st.integers(0, 9),
+    }
+)
+
+
+@given(PICTURES)
+def test_known_bytes_are_decoded_to_the_same_pixels(given):
+    """T09: training reads shards the quick way, evaluation and serving the careful one."""
+    jpeg = given["kind"] == "JPEG"
+    image = Image.fromarray(texture(given["seed"], 70)).resize(given["size"]).convert(given["mode"] if jpeg else "RGB")
+    options = {name: given[name] for name in ("subsampling", "progressive")} if jpeg else {}
+    if given["orientation"] is not None:
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = given["orientation"]
+    content = encoded(image, given["kind"], quality=given["quality"], **options)
+    assert np.array_equal(decode_known(content, max_pixels=LIMIT), decode_image(content, max_pixels=LIMIT))
+    if given["size"] != (1, 1):
+        with pytest.raises(ImageError, match="pixels"):
+            decode_known(content, max_pixels=1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_damage_is_told_of_known_bytes_too(kind):
+    content = encoded(Image.fromarray(blob()), kind)
+    for damaged in (content[: len(content) // 2], b"", b"hello"):
+        with pytest.raises(ImageError):
+            decode_known(damaged, max_pixels=LIMIT)
