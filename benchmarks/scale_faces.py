@@ -36,6 +36,7 @@ KINDS = ("same bytes", "JPEG at 50", "mirrored")
 _QUALITY = 90
 _PACK = 5_000
 _COARSE = 8
+_FACE = mean_face() / np.ptp(mean_face(), axis=0).max() * SIDE * 0.6 + SIDE / 2
 _OF_TEN = ("train",) * 8 + ("val", "test")
 
 
@@ -112,8 +113,7 @@ def _jpeg(image_HWC: Pixels, quality: int = _QUALITY) -> bytes:
 
 
 def _label(image: str, number: int, split: str, rng: np.random.Generator) -> str:
-    face = mean_face() / np.ptp(mean_face(), axis=0).max() * SIDE * 0.6
-    points = np.round(face + SIDE / 2 + rng.normal(0, SIDE / 200, (LANDMARKS, 2)), 2)
+    points = np.round(_FACE + rng.normal(0, SIDE / 200, (LANDMARKS, 2)), 2)
     label = {"image": image, "split": split, "points": points.tolist(), "subject": number}
     return json.dumps({**label, "expression": EXPRESSIONS[number // 10 % len(EXPRESSIONS)]}) + "\n"
 
