@@ -39,7 +39,7 @@ MOST_S = 300.0
 MOST_MB = 2048.0
 """Goal: resident megabytes of a step with all that it starts."""
 
-_LOOK_S = 0.1
+_LOOK_S = 0.25
 _ROOT = Path(__file__).parents[1]
 
 
@@ -70,7 +70,7 @@ def measure(faces: int, *, seed: int, copies: float = COPIES, work: Path | None 
 
 
 def run_step(folder: Path, step: str) -> dict[str, float]:
-    """Run `rmtl <step>` in `folder`; memory is that of the process and its children, looked at ten times a second.
+    """Run `rmtl <step>` in `folder`; memory is that of the process and its children, looked at four times a second.
 
     Raises:
         FaceError: it failed; the message ends as its own.
