@@ -4,9 +4,9 @@ The copy lies in a temporary folder and is gone afterwards; numbers alone are ke
 faults are not all found, or copies of faces below 95 %.
 
 Run:
-    python -m benchmarks.data_faults --data data --out docs/results/data-faults.json
+    python -m benchmarks.data_faults --data data --out docs/results/data-faults-full.json
     python -m benchmarks.data_faults --recipe real-cpu --data FOLDER --faces 1500 --out REPORT
-    python -m benchmarks.data_faults --table docs/results/data-faults.json
+    python -m benchmarks.data_faults --table docs/results/data-faults-full.json
 """
 
 import argparse

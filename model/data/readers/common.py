@@ -124,6 +124,13 @@ def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig", errors="replace")
 
 
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of `read_text` one after another, without their ends, for files too large to hold."""
+    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        for line in stream:
+            yield line.removesuffix("\n")
+
+
 def box_of(points_K2: NDArray[np.float64]) -> list[float] | None:
     """The tight box; None where a point is missing or not finite."""
     if len(points_K2) == 0 or not np.isfinite(points_K2).all():

@@ -22,7 +22,7 @@ from model.data.readers.common import (
     facts_text,
     label_of,
     problem,
-    read_text,
+    read_lines,
     record,
     require_file,
     split_parts,
@@ -56,7 +56,7 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
     corrections = read_corrections(data / source.path)
     seen: Counter[str] = Counter()
     images = set()
-    for number, line in enumerate(read_text(file).split("\n"), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         if not line.strip():
             continue
         label = _parse(line, name, number)

@@ -71,8 +71,7 @@ def _judge(judgement: Judgement, config: ValidateConfig, data: Path) -> Mapping[
     table = face_table(judgement.kept, looks, margin=config.margin)
     judgement.apply("faces", table, [*row_rules(config), *count_rules(config)])
     judgement.apply("splits", _leak_table(judgement.kept, looks, config), leak_rules(config.leakage))
-    table = face_table(judgement.kept, looks, margin=config.margin)
-    judgement.apply("whole", table, set_rules(_class_counts(judgement.kept)))
+    judgement.apply("whole", _set_table(judgement.kept), set_rules(_class_counts(judgement.kept)))
     pictures, labels = repeated(judgement.kept)
     if pictures:
         judgement.warnings.append(
@@ -86,6 +85,13 @@ def _leak_table(records: list[FaceRecord], looks: Mapping[str, Look], config: Va
     columns = {"exact_leak": exact_leaks(records), "near_leak": near, "group_leak": group_leaks(records)}
     table = pd.DataFrame({"row": range(len(records)), "image": [record.image for record in records]})
     return table.assign(**{name: pd.Series(values, dtype=object) for name, values in columns.items()})
+
+
+def _set_table(records: list[FaceRecord]) -> pd.DataFrame:
+    """The columns that rules about the whole set look at."""
+    names = ("record_id", "image", "split", "expression")
+    table = pd.DataFrame({"row": range(len(records))})
+    return table.assign(**{name: pd.Series([getattr(each, name) for each in records], dtype=object) for name in names})
 
 
 def _pixels(record: FaceRecord) -> int:

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.data import codec
+
+Floats = NDArray[np.float64]
 
 
 def overlap(one: Sequence[float] | None, other: Sequence[float] | None) -> float:
@@ -14,3 +17,18 @@ def overlap(one: Sequence[float] | None, other: Sequence[float] | None) -> float
         return float("nan")
     first, second = ((x0, y0, x1, y1) for x0, y0, x1, y1 in (box.tolist() for box in corners))
     return codec.overlap(first, second)
+
+
+def overlaps(boxes: Sequence[Sequence[float] | None], points_NK2: Floats) -> Floats:
+    """Overlap (N,) of each box with the tight box of its finite points; NaN as for `overlap`."""
+    given = np.full((len(boxes), 4), np.nan)
+    for row, box in enumerate(boxes):
+        if box is not None and len(box) == 4:
+            given[row] = box
+    given[~np.isfinite(given).all(axis=1)] = np.nan
+    low, high = points_NK2.min(axis=1), points_NK2.max(axis=1)
+    sides = np.minimum(given[:, 2:], high) - np.maximum(given[:, :2], low)
+    shared = np.clip(sides, 0, None).prod(axis=1)
+    union = (given[:, 2:] - given[:, :2]).prod(axis=1) + (high - low).prod(axis=1) - shared
+    ratio: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=~(union <= 0))
+    return ratio

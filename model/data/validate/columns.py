@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from model.data.codec import tight_box
-from model.data.validate.boxes import overlap
+from model.data.validate.boxes import overlaps
 from model.data.validate.numbering import numbering_gain
 from model.data.validate.pictures import Look
 from model.data.validate.shape import shape_distance, turn_of
@@ -21,6 +20,8 @@ _COLUMNS = (
     *("row", "record_id", "image", "source", "split", "part", "problem", "picture_error", "pixels", "shorter_side"),
     *("expression", "labelled", "label", "points", "points19", "finite", "outside", "box_error"),
 )
+# Faces whose shapes are judged together: each takes some kilobytes meanwhile.
+_AT_ONCE = 4096
 
 
 def face_table(records: list[FaceRecord], looks: Mapping[str, Look], *, margin: float) -> pd.DataFrame:
@@ -44,6 +45,8 @@ def label_of(record: FaceRecord) -> str:
 
 def _row(index: int, record: FaceRecord, look: Look, margin: float) -> dict[str, object]:
     known = bool(record.width and record.height)
+    pairs = _pairs(record)
+    finite = bool(np.isfinite(pairs).all()) if len(pairs) else None
     return {
         "row": index,
         "record_id": record.record_id,
@@ -60,9 +63,9 @@ def _row(index: int, record: FaceRecord, look: Look, margin: float) -> dict[str,
         "label": label_of(record),
         "points": None if record.points is None else len(record.points) // 2,
         "points19": None if record.points19 is None else len(record.points19) // 2,
-        "finite": _finite(record),
-        "outside": _outside(record) if known else None,
-        "box_error": _box_error(record, margin) if known and _finite(record) is not False else None,
+        "finite": finite,
+        "outside": _outside(pairs, record) if known and finite else None,
+        "box_error": _box_error(record, margin) if known and finite is not False else None,
     }
 
 
@@ -74,16 +77,8 @@ def _pairs(record: FaceRecord) -> Floats:
     return np.array([*(record.points or ()), *(record.points19 or ())], dtype=np.float64).reshape(-1, 2)
 
 
-def _finite(record: FaceRecord) -> bool | None:
-    pairs = _pairs(record)
-    return bool(np.isfinite(pairs).all()) if len(pairs) else None
-
-
-def _outside(record: FaceRecord) -> float | None:
+def _outside(pairs: Floats, record: FaceRecord) -> float:
     """How far the outermost point lies beyond the border, in picture sizes."""
-    pairs = _pairs(record)
-    if len(pairs) == 0 or not np.isfinite(pairs).all():
-        return None
     return _beyond((*pairs.min(axis=0).tolist(), *pairs.max(axis=0).tolist()), record)
 
 
@@ -109,20 +104,26 @@ def _box_error(record: FaceRecord, margin: float) -> str | None:
 
 def _shapes(records: list[FaceRecord]) -> pd.DataFrame:
     """What the shape prior and the box say of rows with 68 finite points; null elsewhere."""
-    rows = [i for i, record in enumerate(records) if len(record.points or ()) == 2 * LANDMARKS and _finite(record)]
-    points = np.array([records[i].points for i in rows], dtype=np.float64).reshape(len(rows), LANDMARKS, 2)
+    rows = [i for i, record in enumerate(records) if _complete(record)]
+    # At least one portion, for the names and the types of the columns.
+    portions = [rows[start : start + _AT_ONCE] for start in range(0, max(len(rows), 1), _AT_ONCE)]
+    shapes = pd.concat([_portion([records[row] for row in portion]).set_axis(portion, axis=0) for portion in portions])
+    return shapes.reindex(range(len(records)))
+
+
+def _complete(record: FaceRecord) -> bool:
+    return len(record.points or ()) == 2 * LANDMARKS and bool(np.isfinite(_pairs(record)).all())
+
+
+def _portion(records: list[FaceRecord]) -> pd.DataFrame:
+    points = np.array([record.points for record in records], dtype=np.float64).reshape(len(records), LANDMARKS, 2)
     gain, numbering = numbering_gain(points)
-    shapes = pd.DataFrame(
+    return pd.DataFrame(
         {
             "shape_distance": shape_distance(points),
             "numbering_gain": gain,
             "numbering": pd.Series(numbering, dtype=object),
             "turn": np.abs(turn_of(points)),
-            "box_overlap": _overlaps([records[row].box for row in rows], points),
+            "box_overlap": overlaps([record.box for record in records], points),
         }
     )
-    return shapes.astype({"box_overlap": float}).set_axis(rows, axis=0).reindex(range(len(records)))
-
-
-def _overlaps(boxes: list[list[float] | None], points_NK2: Floats) -> list[float]:
-    return [overlap(box, tight_box(points_K2)) for box, points_K2 in zip(boxes, points_NK2, strict=True)]

@@ -98,8 +98,9 @@ def _portions(lengths: NDArray[np.int64]) -> list[slice]:
 
 def _hash(terms: NDArray[np.float64]) -> int:
     flat = terms.ravel()
-    # The first term is the mean brightness; it takes no part in the median.
-    return int.from_bytes(np.packbits(flat > np.median(flat[1:])).tobytes())
+    # The first term is the mean brightness; it takes no part in the median of the other 63.
+    median = np.partition(flat[1:], len(flat) // 2 - 1)[len(flat) // 2 - 1]
+    return int.from_bytes(np.packbits(flat > median).tobytes())
 
 
 def _correlation(one_HW: NDArray[np.uint8], other_HW: NDArray[np.uint8]) -> float:

@@ -1,0 +1,17 @@
+"""Overlap of boxes that may be anything: one by one and of many at once."""
+
+import numpy as np
+
+from model.data.codec import tight_box
+from model.data.validate.boxes import overlap, overlaps
+
+
+def test_many_at_once_are_the_same_as_one_by_one() -> None:
+    points = np.random.default_rng(0).uniform(10, 60, (9, 68, 2))
+    points[8] = 30.0
+    whole = list(tight_box(points[0]))
+    boxes = [whole, None, [1.0, 2.0, 3.0], [np.nan, 0, 9, 9], [0, 0, np.inf, 9], [60, 60, 10, 10], [70, 70, 80, 80]]
+    boxes += [[0.0, 0.0, 40.0, 50.0], [30.0, 30.0, 30.0, 30.0]]
+    expected = [overlap(box, tight_box(face)) for box, face in zip(boxes, points, strict=True)]
+    np.testing.assert_allclose(overlaps(boxes, points), expected, rtol=1e-12)
+    assert overlaps([], np.empty((0, 68, 2))).shape == (0,)
