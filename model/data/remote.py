@@ -9,10 +9,12 @@ from model.s3 import CONNECT_S, READ_S
 OPTIONS: Mapping[str, str] = {"verify": "true", "connect_timeout": str(CONNECT_S), "read_timeout": str(READ_S)}
 """Settings of an S3 remote: what comes is checked against its digest, a silent server is given up (seconds)."""
 
-TRIES: Mapping[str, str] = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "2"}
-"""Tries of one request by DVC's client; s3fs makes up to five of each of them where the server asks to slow down.
+TRIES: Mapping[str, str] = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "4"}
+"""Tries of one request by DVC's client.
 
-The standard mode has a budget for tries beyond the first: a server that stays down costs few of them, not one a file.
+s3fs repeats all of them up to five times where an answer says SlowDown or does not come, which bounds a silent server to
+five minutes; an answer to HEAD has no text to say it in, and gets these tries alone. The standard mode has a budget for
+tries beyond the first, so that a server that stays down costs few of them, not some for each file.
 """
 
 
