@@ -12,9 +12,9 @@ OPTIONS: Mapping[str, str] = {"verify": "true", "connect_timeout": str(CONNECT_S
 TRIES: Mapping[str, str] = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "4"}
 """Tries of one request by DVC's client.
 
-s3fs repeats all of them up to five times where an answer says SlowDown or does not come, which bounds a silent server to
-five minutes; an answer to HEAD has no text to say it in, and gets these tries alone. The standard mode has a budget for
-tries beyond the first, so that a server that stays down costs few of them, not some for each file.
+s3fs repeats all of them up to five times where an answer says SlowDown or does not come, which bounds a silent server
+to five minutes; an answer to HEAD has no text to say it in, and gets these tries alone. The standard mode has a budget
+for tries beyond the first, so that a server that stays down costs few of them, not some for each file.
 """
 
 

@@ -1,5 +1,6 @@
 """T23: a machine whose clock is an hour off, before an S3 server that refuses it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ READ = f"from model.storage import read_bytes; read_bytes('s3://{BUCKET}/a')"
 
 def at(offset: str, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run Python with a clock that is off (Debian package `faketime`); waiting takes real time."""
+    assert shutil.which("faketime"), "apt-get install faketime"
     return subprocess.run(
         ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", offset, sys.executable, "-c", *command],
         cwd=cwd,

@@ -1,14 +1,17 @@
 """Data versions through a real S3 server: there and back, and what happens when it is not there."""
 
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.config import Config
 
 from model.data.ingest import fetch_version
 from model.errors import ServiceError, StorageError
+from model.s3 import READ_S
 from model.storage import read_bytes
 from tests.command import Command, contents
 from tests.remote.places import BUCKET, LONGEST_S, REMOTE, digest, lose_data
@@ -43,6 +46,37 @@ def test_pushed_data_come_back_whole(rmtl: Command, project: Path, bucket: Any) 
         assert SECRET not in text
     assert [name for name, content in contents(project).items() if SECRET.encode() in content] == []
     assert [name for name, content in contents(project).items() if ACCESS.encode() in content] == []
+
+
+def test_dvc_starts_once_and_the_remote_is_in_its_local_settings(
+    rmtl: Command, project: Path, configured: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured("http://127.0.0.1:9")
+    commands: list[list[str]] = []
+
+    def start(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("model.cli.data.subprocess.run", start)
+    assert rmtl("data", "push", cwd=project).returncode == 0
+    assert [command[2:] for command in commands] == [["dvc", "push", "data.dvc", "--remote", "s3"]]
+    monkeypatch.undo()
+    config = Config(str(project / ".dvc"))
+    assert config["remote"]["s3"] == {**config["remote"]["s3"], "url": REMOTE, "verify": True, "read_timeout": READ_S}
+    assert config["remote"]["s3"]["endpointurl"] == "http://127.0.0.1:9"
+    assert "s3" not in config.read("repo")["remote"]
+    ignored = ["git", "check-ignore", "--quiet", ".dvc/config.local"]
+    assert subprocess.run(ignored, cwd=project, check=False).returncode == 0
+
+
+def test_outside_a_dvc_project_a_push_ends_with_exit_code_2(
+    rmtl: Command, workspace: Path, configured: Callable[..., Any]
+) -> None:
+    configured("http://127.0.0.1:9")
+    result = rmtl("data", "push", cwd=workspace)
+    assert result.returncode == 2
+    assert "run in the folder of data.dvc" in result.stderr
 
 
 def test_status_tells_what_the_remote_lacks(rmtl: Command, project: Path, bucket: Any) -> None:
