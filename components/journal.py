@@ -7,13 +7,12 @@ killed. So every step writes here itself, into a folder or below an `s3://` pref
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model.errors import ServiceError
-from model.storage import digest_bytes, s3_client, write_json
+from model.s3 import reached, s3_client
+from model.storage import digest_bytes, write_json
 
 PLACE = "RMTL_JOURNAL"
 RUN = "RMTL_RUN"
@@ -72,18 +71,24 @@ class Journal:
         name = f"{entry.step}-{digest_bytes(entry.key.encode())[:8]}-{entry.attempt}.json"
         if self._place.startswith("s3://"):
             bucket, prefix = _split(self._place)
-            with _reached(self._place):
+            with reached(f"{PLACE}={self._place}"):
                 s3_client().put_object(Bucket=bucket, Key=f"{prefix}{name}", Body=json.dumps(asdict(entry)).encode())
         elif self._place:
             write_json(Path(self._place) / name, asdict(entry))
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first.
+        """All entries, tasks in the order in which they began, and the tries of each by number.
+
+        Clocks of two machines may differ: they order tasks, where nothing is decided by it, and never tries.
 
         Raises:
             ServiceError: the bucket is out of reach.
         """
-        return sorted((Entry(**values) for values in self._read()), key=lambda entry: entry.started)
+        tasks: dict[tuple[str, str], list[Entry]] = {}
+        for entry in (Entry(**values) for values in self._read()):
+            tasks.setdefault((entry.step, entry.key), []).append(entry)
+        tries = [sorted(task, key=lambda entry: entry.attempt) for task in tasks.values()]
+        return [entry for task in sorted(tries, key=lambda task: task[0].started) for entry in task]
 
     def tries(self, step: str, key: str) -> list[Entry]:
         """Earlier tries of one task."""
@@ -92,7 +97,7 @@ class Journal:
     def _read(self) -> Iterator[dict[str, Any]]:
         if self._place.startswith("s3://"):
             bucket, prefix = _split(self._place)
-            with _reached(self._place):
+            with reached(f"{PLACE}={self._place}"):
                 yield from _objects(bucket, prefix)
         elif self._place:
             yield from (json.loads(path.read_text()) for path in Path(self._place).glob("*.json"))
@@ -102,16 +107,6 @@ def _objects(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
     for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Contents", []):
             yield json.loads(s3_client().get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
-
-
-@contextmanager
-def _reached(place: str) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise ServiceError(f"{PLACE}={place}: {error}; see `rmtl doctor`") from error
 
 
 def _split(place: str) -> tuple[str, str]:

@@ -20,6 +20,9 @@ BY_CONTRACT = (2, 3, 4)
 RETRIES_S = 600.0
 """A try that comes later than this after a failure is no retry: somebody may have mended the cause."""
 
+CLOCKS_DIFFER_S = 60.0
+"""What the clocks of two nodes may differ by, as the next try may start on another one."""
+
 DIGEST = "digest"
 
 _AGAIN = "run the step that writes it without the cache"
@@ -74,8 +77,9 @@ def _former(journal: Journal, name: str, key: str) -> list[Entry]:
         _log.warning("former tries are not known: %s", error)
         return []
     for entry in former:
-        recent = time.time() - entry.started - entry.seconds < RETRIES_S
-        if recent and entry.exit_code in BY_CONTRACT:
+        # A clock that was set back tells no time since then; one more try costs less than a refusal for an hour.
+        since = time.time() - entry.started - entry.seconds
+        if -CLOCKS_DIFFER_S <= since < RETRIES_S and entry.exit_code in BY_CONTRACT:
             print(f"error: {name}: not tried again: {entry.message}", file=sys.stderr)  # noqa: T201 - the last word
             raise SystemExit(entry.exit_code)
     return former

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import StorageError
+from model.s3 import read_object
 
 PACK_SEPARATOR = "!"
 
@@ -26,9 +27,10 @@ def read_bytes(address: str, root: Path = Path()) -> bytes:
 
     Raises:
         StorageError: no such file, object or member, or it cannot be read.
+        ServiceError: S3 is away, overloaded, or refuses.
     """
     if address.startswith("s3://"):
-        return _read_s3(address)
+        return read_object(address)
     path, _, member = address.partition(PACK_SEPARATOR)
     try:
         return _read_member(root / path, member) if member else (root / path).read_bytes()
@@ -129,24 +131,3 @@ def _pack_index(pack: Path, size: int, modified_ns: int) -> dict[str, tuple[int,
     """Offset and size of each regular member; a pack whose size or time changed is read anew."""
     with tarfile.open(pack, "r:") as archive:
         return {item.name: (item.offset_data, item.size) for item in archive if item.isreg()}
-
-
-def _read_s3(address: str) -> bytes:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    bucket, _, key = address.removeprefix("s3://").partition("/")
-    try:
-        body: bytes = s3_client().get_object(Bucket=bucket, Key=key)["Body"].read()
-    except (BotoCoreError, ClientError) as error:
-        raise StorageError(f"{address}: cannot be fetched: {error}; see `rmtl doctor`") from error
-    return body
-
-
-@cache
-def s3_client() -> Any:
-    """A boto3 client; endpoint and keys come from the usual AWS variables (`AWS_ENDPOINT_URL_S3`, ...)."""
-    import boto3
-    from botocore.config import Config
-
-    retries = Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10, read_timeout=60)
-    return boto3.client("s3", config=retries)

@@ -1,77 +1,20 @@
-"""A real S3 server on free ports of this machine."""
+"""The S3 server of the tests, with their user."""
 
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-
-from model.serving.torchserve import free_ports
+from benchmarks import object_store
+from benchmarks.object_store import Server
 
 ACCESS = "AKIATESTOFRMTL"
 SECRET = "never-to-be-written-anywhere"
-STARTUP_S = 60
 
-
-@dataclass(frozen=True)
-class Server:
-    """A server that runs: its address and its process."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-
-    def end(self) -> None:
-        """Stop it at once, as a machine that is gone."""
-        self.process.kill()
-        self.process.wait()
+__all__ = ["ACCESS", "SECRET", "Server", "run_server"]
 
 
 @contextmanager
 def run_server(folder: Path) -> Iterator[Server]:
-    """SeaweedFS with one user, without buckets; it makes none by itself and reports to nobody."""
-    identity = {"name": "test", "credentials": [{"accessKey": ACCESS, "secretKey": SECRET}], "actions": ["Admin"]}
-    settings = folder / "s3.json"
-    settings.write_text(json.dumps({"identities": [identity]}))
-    (folder / "store").mkdir()
-    names = ("master.port", "volume.port", "filer.port", "s3.port")
-    ports = iter(free_ports(2 * len(names)))
-    listeners = {name: next(ports) for plain in names for name in (plain, f"{plain}.grpc")}
-    options = {
-        "dir": folder / "store",
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
-        "s3.config": settings,
-        "s3.port.iceberg": 0,
-        "s3.port.lance": 0,
-        "s3.autoCreateBucket": "false",
-        "master.telemetry": "false",
-        "master.volumeSizeLimitMB": 64,
-        "volume.max": 50,
-        **listeners,
-    }
-    command = [str(Path(sys.executable).with_name("weed")), "-logtostderr", "server", "-filer", "-s3"]
-    command += [f"-{name}={value}" for name, value in options.items()]
-    with (folder / "weed.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    server = Server(f"http://127.0.0.1:{listeners['s3.port']}", process)
-    try:
-        _wait(server, folder / "weed.log")
+    """A server for the user of these keys, as `object_store.run_server` starts it."""
+    with object_store.run_server(folder, access=ACCESS, secret=SECRET) as server:
         yield server
-    finally:
-        server.end()
-
-
-def _wait(server: Server, log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_S
-    while time.monotonic() < deadline and server.process.poll() is None:
-        try:
-            if requests.get(f"{server.url}/status", timeout=1).ok:
-                return
-        except requests.RequestException:
-            time.sleep(0.1)
-    raise RuntimeError(f"the S3 server did not start: {log.read_text()[-2000:]}")

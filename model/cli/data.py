@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from model.cli.app import PARAMS_FILE, Params, app, read_config
+from model.data.remote import dvc_environment, write_remote
 from model.errors import ConfigError, ServiceError
+from model.s3 import probe
 
 group = typer.Typer(help="Move data versions between this folder and the DVC remote.", no_args_is_help=True)
 app.add_typer(group, name="data")
@@ -70,15 +72,22 @@ def _default_remote() -> str:
         return BUNDLED
     if not url.startswith("s3://"):
         raise ConfigError(f"RMTL_S3_REMOTE={url}: need s3://bucket/prefix")
-    _dvc("remote", "add", "--local", "--force", S3_NAME, url)
-    _dvc("remote", "modify", "--local", S3_NAME, "verify", "true")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    if endpoint:
-        _dvc("remote", "modify", "--local", S3_NAME, "endpointurl", endpoint)
+    write_remote(S3_NAME, url)
     return S3_NAME
 
 
 def _dvc(*arguments: str) -> None:
-    code = subprocess.run([sys.executable, "-m", "dvc", *arguments], check=False).returncode
+    command = [sys.executable, "-m", "dvc", *arguments]
+    code = subprocess.run(command, check=False, env=dvc_environment()).returncode
     if code:
-        raise ServiceError(f"dvc {' '.join(arguments)}: exit code {code}; see its lines above and `rmtl doctor`")
+        raise ServiceError(f"dvc {' '.join(arguments)}: exit code {code}: {_cause(arguments)}")
+
+
+def _cause(arguments: tuple[str, ...]) -> str:
+    """What S3 itself says, which DVC's lines may hide; else where to look."""
+    if S3_NAME in arguments:
+        try:
+            probe(os.environ["RMTL_S3_REMOTE"])
+        except ServiceError as error:
+            return str(error)
+    return "see its lines above and `rmtl doctor`; run again, it transfers only what is missing"

@@ -114,16 +114,13 @@ def _s3() -> Iterator[Finding]:
     if not remote:
         yield Finding("s3", "ok", "not configured; set RMTL_S3_REMOTE for a shared data remote")
         return
-    from botocore.exceptions import BotoCoreError, ClientError
+    from model.s3 import probe
 
-    from model.storage import s3_client
-
-    bucket = urlparse(remote).netloc
     try:
-        s3_client().head_bucket(Bucket=bucket)
-        yield Finding("s3", "ok", f"bucket {bucket} answers")
-    except (BotoCoreError, ClientError) as error:
-        yield Finding("s3", "away", f"{bucket}: {error}; check AWS_ENDPOINT_URL_S3 and the keys")
+        probe(remote)
+        yield Finding("s3", "ok", f"bucket {urlparse(remote).netloc} answers")
+    except ServiceError as error:
+        yield Finding("s3", "away", f"{error}; check AWS_ENDPOINT_URL_S3 and the keys")
 
 
 def _kubeflow() -> Iterator[Finding]:

@@ -10,8 +10,10 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from model.data.remote import OPTIONS, dvc_environment
 from model.errors import ConfigError, ServiceError
-from model.storage import atomic_path, s3_client
+from model.s3 import reached, s3_client
+from model.storage import atomic_path
 
 DIGEST = re.compile(r"[0-9a-f]{32}\.dir")
 CACHE = "RMTL_DATA_CACHE"
@@ -93,25 +95,32 @@ def _find(digest: str, remote: str) -> None:
     """Ask an S3 remote for the version's list of files, which says more clearly than DVC what is wrong."""
     if not remote.startswith("s3://"):
         return
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
     bucket, _, prefix = remote.removeprefix("s3://").rstrip("/").partition("/")
     key = "/".join([part for part in (prefix, "files/md5", digest[:2], digest[2:]) if part])
-    try:
-        s3_client().head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        hints = {403: "the keys are wrong or may not read it", 404: "no such bucket or version; was it pushed?"}
-        raise ServiceError(f"s3://{bucket}/{key}: {hints.get(status, str(error))} (see `rmtl doctor`)") from error
-    except BotoCoreError as error:
-        raise ServiceError(f"s3://{bucket}/{key}: {error}; see `rmtl doctor`") from error
+    address = f"s3://{bucket}/{key}"
+    with reached(address):
+        try:
+            s3_client().head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                raise ServiceError(
+                    f"{address}: no such bucket or version; was it pushed? (see `rmtl doctor`)"
+                ) from error
+            raise
 
 
 def _settings(remote: str) -> str:
     """Text of a DVC configuration that checks what it fetches."""
     address = remote if "://" in remote else str(Path(remote).resolve())
     lines = ["[core]", "    analytics = false", "    no_scm = true", "    remote = origin"]
-    lines += ["['remote \"origin\"']", f"    url = {address}", "    verify = true"]
+    options = OPTIONS if remote.startswith("s3://") else {"verify": "true"}
+    lines += [
+        "['remote \"origin\"']",
+        f"    url = {address}",
+        *(f"    {key} = {value}" for key, value in options.items()),
+    ]
     lines += ["[cache]", "    type = hardlink,copy"]
     if os.environ.get(CACHE):
         lines += [f"    dir = {Path(os.environ[CACHE]).resolve()}"]
@@ -120,6 +129,6 @@ def _settings(remote: str) -> str:
 
 def _dvc(project: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "dvc", *arguments]
-    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, env=dvc_environment())
     if result.returncode:
         raise ServiceError(f"dvc {' '.join(arguments[:2])}: {result.stderr.strip()}; see `rmtl doctor`")

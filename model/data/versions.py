@@ -17,7 +17,7 @@ _LISTING = ".dir"
 
 @dataclass(frozen=True)
 class DataVersion:
-    """A version by its DVC digest, and the commits whose data.dvc names it, newest first."""
+    """A version by its DVC digest, and the commits whose data.dvc names it, newest first: children before parents."""
 
     digest: str
     commits: tuple[str, ...]
@@ -42,7 +42,7 @@ def versions_of(workspace: Path) -> list[DataVersion]:
     pointer = workspace / POINTER
     if pointer.is_file():
         _note(commits, pointer.read_text(), WORKSPACE)
-    for commit in (_git(workspace, "log", "--all", "--format=%h", "--", POINTER) or "").split():
+    for commit in (_git(workspace, "log", "--all", "--topo-order", "--format=%h", "--", POINTER) or "").split():
         _note(commits, _git(workspace, "show", f"{commit}:./{POINTER}") or "", commit)
     return [DataVersion(digest, tuple(names)) for digest, names in commits.items()]
 

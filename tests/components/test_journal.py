@@ -6,7 +6,7 @@ import pytest
 
 from components.journal import PLACE, RUN, Entry, Journal
 from model.errors import ServiceError
-from model.storage import s3_client
+from model.s3 import s3_client
 from tests.s3 import ACCESS, SECRET, run_server
 
 pytestmark = pytest.mark.service

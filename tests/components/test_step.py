@@ -1,13 +1,14 @@
 """The border of a step: digests, exit codes, and what the journal keeps of every try."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from components.journal import PLACE, Entry, Journal
+from components.journal import PLACE, Entry, Journal, last_tries
 from components.step import step
 from model.errors import ConfigError, FaceError, GateError, ServiceError
 from tests.components.artifacts import made
@@ -139,3 +140,30 @@ def test_entries_come_back_as_they_were(journal: Journal) -> None:
     journal.add(entry)
     assert journal.entries() == [entry]
     assert journal.tries("train", "elsewhere") == []
+
+
+def test_tries_are_ordered_by_number_when_the_clock_went_back(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T23: the outcome of a task is that of its last try, though the first one bears a later time."""
+    output, now = made(tmp_path, "a"), time.time()
+    monkeypatch.setattr("components.step.time.time", lambda: now)
+    with pytest.raises(SystemExit, match="5"):
+        run(output, ServiceError("away"))
+    monkeypatch.setattr("components.step.time.time", lambda: now - 3600)
+    run(output)
+    assert [(entry.attempt, entry.exit_code) for entry in journal.entries()] == [(1, 5), (2, 0)]
+    assert [entry.exit_code for entry in last_tries(journal.entries())] == [0]
+
+
+def test_a_mended_cause_is_not_refused_for_an_hour_when_the_clock_went_back(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T23: such a failure is in the future, so nobody knows how long ago it was."""
+    output, now = made(tmp_path, "a"), time.time()
+    monkeypatch.setattr("components.step.time.time", lambda: now)
+    with pytest.raises(SystemExit, match="2"):
+        run(output, ConfigError("wrong"))
+    monkeypatch.setattr("components.step.time.time", lambda: now - 3600)
+    run(output)
+    assert [entry.exit_code for entry in journal.entries()] == [2, 0]

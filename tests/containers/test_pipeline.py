@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from model.cli.recipe import write_values
-from model.storage import s3_client
+from model.s3 import s3_client
 from tests.chain import SHORT, Chain
 from tests.pipelines.project import Project, Run
 from tests.s3 import ACCESS, SECRET, run_server

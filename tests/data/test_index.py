@@ -11,6 +11,7 @@ from model.config.data import IndexConfig, Source
 from model.data.codec import decode_image, is_face_crop
 from model.data.index import build_index, read_size
 from model.data.manifest import read_manifest
+from model.errors import FaceError, ServiceError, StorageError
 from model.schema import FaceRecord
 from tests.data.layouts import encoded, make_all, make_class_folders, make_generic, texture, write
 
@@ -92,6 +93,28 @@ def test_missing_picture_is_a_problem(tmp_path: Path) -> None:
     source = make_generic(tmp_path, faces=4)
     (tmp_path / "made/train/000.webp").unlink()
     assert str(index(tmp_path, source)[0].problem).startswith("missing_picture: made/train/000.webp")
+
+
+@pytest.mark.parametrize(
+    ("failure", "ends"), [(ServiceError("the server is away"), True), (StorageError("no such object"), False)]
+)
+def test_a_picture_on_a_server_that_is_away_is_not_taken_for_missing(
+    failure: FaceError, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T20: an outage ends the step; an object that is not there is a problem of its row."""
+
+    def read(_: str) -> bytes:
+        raise failure
+
+    monkeypatch.setattr("model.storage.read_object", read)
+    source = make_generic(tmp_path, faces=2)
+    labels = tmp_path / "made/labels.jsonl"
+    labels.write_text(labels.read_text().replace("train/000.webp", "s3://faces/000.webp"))
+    if ends:
+        with pytest.raises(ServiceError, match="the server is away"):
+            index(tmp_path, source)
+    else:
+        assert str(index(tmp_path, source)[0].problem).startswith("missing_picture: s3://faces/000.webp")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

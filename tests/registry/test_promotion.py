@@ -2,7 +2,10 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -195,3 +198,21 @@ def test_an_altered_log_is_told(workspace: Path, gate: RegisterConfig, cases: An
 def test_before_any_registration_there_is_nothing_to_promote(workspace: Path, gate: RegisterConfig) -> None:
     with pytest.raises(RegistryError, match="has no such model yet; run `rmtl register`"):
         promote(gate, who="ada", why="early")
+
+
+def test_the_log_keeps_its_order_when_the_clock_goes_back(
+    workspace: Path, gate: RegisterConfig, cases: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T23: numbers order the acts, for the history, the champion and the way back; MLflow's clock goes back too."""
+    begun = time.time()
+    for hours, name in enumerate("abc"):
+        monkeypatch.setattr("time.time", lambda hours=hours: begun - 3600 * hours)
+        when = datetime.fromtimestamp(begun - 3600 * hours, UTC)
+        monkeypatch.setattr("model.registry.promotion.datetime", SimpleNamespace(now=lambda _, when=when: when))
+        register_version(gate, **cases.write(name))
+        promote(gate, who="ada", why=f"promote {name}")
+    entries = history(gate.name)
+    assert [entry.after for entry in entries] == ["1", "2", "3"]
+    assert entries[0].when > entries[1].when > entries[2].when
+    assert champion(gate.name) == "3"
+    assert rollback(gate.name, who="bob", why="complaints").after == "2"

@@ -17,7 +17,7 @@ from model.errors import ServiceError
 from model.registry.client import open_store
 from model.registry.promotion import history, promote
 from model.registry.registry import register_version
-from model.registry.tracking import MlflowLog, open_log, read_spool, sync
+from model.registry.tracking import MlflowLog, log_points, open_log, read_spool, sync
 from model.registry.versions import fetch
 
 NAME = "residual-mtl"
@@ -244,3 +244,12 @@ def test_a_server_killed_in_mid_run_loses_nothing(
     promote(gate, who="ada", why="through a server")
     assert [entry.after for entry in history(gate.name)] == ["1"]
     assert fetch(f"models:/{gate.name}@champion", workspace / "fetched").is_dir()
+
+
+def test_the_latest_value_is_that_of_the_last_step_when_the_clock_goes_back(workspace: Path) -> None:
+    """T23."""
+    with open_store() as store:
+        run = store.client.create_run(store.experiment("clock")).info.run_id
+        for step, time_ms, value in ((1, 7_200_000, 0.5), (2, 3_600_000, 0.25)):
+            log_points(store, run, [("train/loss", step, time_ms, value)])
+        assert store.client.get_run(run).data.metrics == {"train/loss": 0.25}

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 
@@ -113,3 +115,16 @@ def test_only_a_foreign_checkpoint_is_dropped(tmp_path):
     assert drop_foreign(tmp_path, Origin("other", "data"))
     assert load(tmp_path, ORIGIN) is None
     assert not drop_foreign(tmp_path, ORIGIN)
+
+
+def test_the_newest_checkpoint_counts_when_the_clock_goes_back(tmp_path):
+    """T23: the state names its tensors; the times of files say nothing."""
+    save(tmp_path, Progress(step=1), {"a": torch.ones(2)}, ORIGIN)
+    save(tmp_path, Progress(step=2), {"a": torch.zeros(2)}, ORIGIN)
+    for file in (tmp_path / "last").iterdir():
+        os.utime(file, (0, 0))
+    foreign = tmp_path / "last" / "tensors-0.safetensors"
+    foreign.write_bytes(b"of a run that was killed, by a clock an hour ahead")
+    progress, tensors = load(tmp_path, ORIGIN)
+    assert progress.step == 2
+    assert tensors["a"].tolist() == [0, 0]

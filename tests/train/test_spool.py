@@ -74,3 +74,15 @@ def test_a_process_that_does_not_lead_writes_nothing(tmp_path):
     spool.epoch({"epoch": 1})
     spool.restart(1, 1)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_resumed_curve_is_cut_by_step_when_the_clock_went_back(tmp_path, monkeypatch):
+    """T23."""
+    spool = Spool(tmp_path, NullLog())
+    for step, now in ((10, 7200.0), (20, 3600.0), (30, 3700.0)):
+        monkeypatch.setattr("model.train.spool.time.time", lambda now=now: now)
+        spool.metrics({"train/loss": 1.0}, step)
+        spool.epoch({"epoch": step // 10})
+    spool.restart(20, 2)
+    assert [(line["step"], line["time"]) for line in lines(tmp_path)] == [(10, 7200.0), (20, 3600.0)]
+    assert [row["epoch"] for row in rows(tmp_path)] == ["1", "2"]

@@ -1,101 +1,23 @@
 """Data versions through a real S3 server: there and back, and what happens when it is not there."""
 
-import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from dvc.config import Config
 
-from model.cli.recipe import write_values
 from model.data.ingest import fetch_version
 from model.errors import ServiceError, StorageError
-from model.storage import read_bytes, s3_client
+from model.s3 import READ_S
+from model.storage import read_bytes
 from tests.command import Command, contents
-from tests.data.layouts import make_generic
+from tests.remote.places import BUCKET, LONGEST_S, REMOTE, digest, lose_data
 from tests.s3 import ACCESS, SECRET, Server, run_server
 
 pytestmark = pytest.mark.service
-
-BUCKET = "faces"
-REMOTE = f"s3://{BUCKET}/data"
-LONGEST_S = 120
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with run_server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
-
-
-@pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """`configured(url, secret=..., remote=...)` sets the variables and returns a client for them."""
-
-    def configure(url: str, *, secret: str = SECRET, remote: str = REMOTE) -> Any:
-        values = {
-            "RMTL_S3_REMOTE": remote,
-            "AWS_ENDPOINT_URL_S3": url,
-            "AWS_ACCESS_KEY_ID": ACCESS,
-            "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        for name, value in values.items():
-            monkeypatch.setenv(name, value)
-        s3_client.cache_clear()
-        return s3_client()
-
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    yield configure
-    s3_client.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def template(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A git and DVC project with a small data folder under control."""
-    project = tmp_path_factory.mktemp("template") / "project"
-    source = make_generic(project / "data", faces=2)
-    (project / "params.yaml").write_text((root / "params.yaml").read_text())
-    write_values(project / "params.yaml", {"index.sources": [source.model_dump(mode="json")]})
-    for command in (["git", "init", "--quiet"], [*dvc(), "init", "--quiet"], [*dvc(), "add", "--quiet", "data"]):
-        subprocess.run(command, cwd=project, check=True, capture_output=True)
-    return project
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(template, tmp_path / "project")
-
-
-@pytest.fixture
-def bucket(server: Server, configured: Callable[..., Any]) -> Iterator[Any]:
-    """A client of the running server, with an empty bucket."""
-    client = configured(server.url)
-    client.create_bucket(Bucket=BUCKET)
-    yield client
-    for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-        client.delete_object(Bucket=BUCKET, Key=item["Key"])
-    client.delete_bucket(Bucket=BUCKET)
-
-
-def dvc() -> list[str]:
-    return [sys.executable, "-m", "dvc"]
-
-
-def digest(project: Path) -> str:
-    """The version that data.dvc names."""
-    return str(yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"])
-
-
-def lose_data(project: Path) -> None:
-    """As on another machine: neither data nor cache."""
-    shutil.rmtree(project / "data")
-    shutil.rmtree(project / ".dvc/cache")
 
 
 def alter(client: Any, name: bytes) -> None:
@@ -124,6 +46,37 @@ def test_pushed_data_come_back_whole(rmtl: Command, project: Path, bucket: Any) 
         assert SECRET not in text
     assert [name for name, content in contents(project).items() if SECRET.encode() in content] == []
     assert [name for name, content in contents(project).items() if ACCESS.encode() in content] == []
+
+
+def test_dvc_starts_once_and_the_remote_is_in_its_local_settings(
+    rmtl: Command, project: Path, configured: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured("http://127.0.0.1:9")
+    commands: list[list[str]] = []
+
+    def start(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("model.cli.data.subprocess.run", start)
+    assert rmtl("data", "push", cwd=project).returncode == 0
+    assert [command[2:] for command in commands] == [["dvc", "push", "data.dvc", "--remote", "s3"]]
+    monkeypatch.undo()
+    config = Config(str(project / ".dvc"))
+    assert config["remote"]["s3"] == {**config["remote"]["s3"], "url": REMOTE, "verify": True, "read_timeout": READ_S}
+    assert config["remote"]["s3"]["endpointurl"] == "http://127.0.0.1:9"
+    assert "s3" not in config.read("repo")["remote"]
+    ignored = ["git", "check-ignore", "--quiet", ".dvc/config.local"]
+    assert subprocess.run(ignored, cwd=project, check=False).returncode == 0
+
+
+def test_outside_a_dvc_project_a_push_ends_with_exit_code_2(
+    rmtl: Command, workspace: Path, configured: Callable[..., Any]
+) -> None:
+    configured("http://127.0.0.1:9")
+    result = rmtl("data", "push", cwd=workspace)
+    assert result.returncode == 2
+    assert "run in the folder of data.dvc" in result.stderr
 
 
 def test_status_tells_what_the_remote_lacks(rmtl: Command, project: Path, bucket: Any) -> None:
@@ -190,7 +143,7 @@ def test_wrong_keys_end_with_exit_code_5(
     assert "error: dvc push data.dvc --remote s3" in result.stderr
     assert "another-secret" not in result.stdout + result.stderr
     assert bucket.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
-    with pytest.raises(StorageError, match="cannot be fetched"):
+    with pytest.raises(ServiceError, match="the keys are wrong"):
         read_bytes(f"s3://{BUCKET}/a")
 
 
@@ -223,7 +176,7 @@ def test_a_server_that_died_ends_with_exit_code_5(
         assert result.returncode == 5
         assert "rmtl doctor" in result.stderr
         assert time.monotonic() - started < LONGEST_S
-        with pytest.raises(StorageError, match="cannot be fetched"):
+        with pytest.raises(ServiceError, match="cannot be reached"):
             read_bytes(f"s3://{BUCKET}/a")
         with pytest.raises(ServiceError, match="rmtl doctor"):
             fetch_version(digest(project), remote=REMOTE, out=tmp_path / "fetched")
