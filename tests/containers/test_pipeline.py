@@ -1,18 +1,16 @@
 """The training pipeline in containers: from an empty folder and a data version on S3 to the same metrics."""
 
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
 
 from model.cli.recipe import write_values
 from model.s3 import s3_client
-from tests.chain import SHORT, Chain
+from tests.chain import SHORT
 from tests.pipelines.project import Project, Run
 from tests.s3 import ACCESS, SECRET, run_server
 
@@ -62,46 +60,13 @@ def contained(
     return project, project.run("--runner", "docker", "--remote", REMOTE, RMTL_IMAGE=train_image, **places)
 
 
-def by_processes(project: Project, places: dict[str, str]) -> Any:
-    """The pipeline with a process a step."""
-    return project.run("--remote", REMOTE, **places).json("evaluation.json")
-
-
-def by_stages(project: Project, places: dict[str, str]) -> Any:
-    """`dvc repro`."""
-    chain = pulled(project, places)
-    chain.run("dvc", "repro", **places)
-    return chain.json("reports/evaluation.json")
-
-
-def by_commands(project: Project, places: dict[str, str]) -> Any:
-    """One command after the other."""
-    chain = pulled(project, places)
-    for step in ("index", "validate", "shard", "train", "evaluate"):
-        chain.run("rmtl", step)
-    return chain.json("reports/evaluation.json")
-
-
-def pulled(project: Project, places: dict[str, str]) -> Chain:
-    """A clone with the project's parameters and its data, fetched from S3."""
-    clone = project.root / "clone"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    shutil.copy(project.root / "params.yaml", clone)
-    chain = Chain(clone)
-    chain.run("rmtl", "data", "pull", RMTL_S3_REMOTE=REMOTE, **places)
-    return chain
-
-
-@pytest.mark.parametrize("road", [by_processes, by_stages, by_commands])
-def test_containers_give_the_metrics_and_the_weights_of_every_other_road(
-    road: Callable[[Project, dict[str, str]], Any],
-    contained: tuple[Project, Run],
-    root: Path,
-    places: dict[str, str],
-    tmp_path: Path,
+def test_containers_give_the_metrics_and_the_weights_of_processes(
+    contained: tuple[Project, Run], root: Path, places: dict[str, str], tmp_path: Path
 ) -> None:
-    """T16."""
-    piped, expected = contained[1].json("evaluation.json"), road(empty(tmp_path / "project", root), places)
+    """T16: those of stages, and of the commands that they are, are compared with processes in tests/test_chain.py."""
+    project = empty(tmp_path / "project", root)
+    expected = project.run("--remote", REMOTE, **places).json("evaluation.json")
+    piped = contained[1].json("evaluation.json")
     assert piped["weights_digest"] == expected["weights_digest"]
     assert piped["summary"].keys() == expected["summary"].keys()
     for name, value in expected["summary"].items():

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -240,6 +240,7 @@ PICTURES = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=40)
 @given(PICTURES)
 def test_known_bytes_are_decoded_to_the_same_pixels(given):
     """T09: training reads shards the quick way, evaluation and serving the careful one."""
