@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ from model.s3 import s3_client
 from model.storage import write_json
 
 WAYS = ("shards", "files")
-ACCESS, SECRET = "transport", "of-this-run-alone"
+ACCESS = "transport"
+SECRET = token_hex(16)
 SIDE = 112
 LONGEST_S = 1500.0
 """Of one DVC command; one that takes longer is stopped, and the report says so."""
