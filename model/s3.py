@@ -27,7 +27,8 @@ def s3_client() -> Any:
     from botocore.config import Config
 
     retries = {"total_max_attempts": TRIES, "mode": "standard"}
-    return boto3.client("s3", config=Config(retries=retries, connect_timeout=CONNECT_S, read_timeout=READ_S))
+    # A session of its own: the default one keeps the keys that it was first used with.
+    return boto3.Session().client("s3", config=Config(retries=retries, connect_timeout=CONNECT_S, read_timeout=READ_S))
 
 
 def read_object(address: str) -> bytes:
