@@ -1,6 +1,5 @@
 """A made set of any number of faces in the generic layout, with copies across its splits planted in it."""
 
-import io
 import json
 import tarfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.tars import add_member
 from model.config.data import Source, Splits
 from model.data.readers.generic import LABELS_FILE
 from model.data.validate.shape import mean_face
@@ -72,7 +72,7 @@ def make_set(data: Path, faces: int, *, copies: float, seed: int) -> Planted:
             with tarfile.open(folder / pack, "w") as archive:
                 for position, face in enumerate(islice(stream, _PACK), start=number):
                     name = f"{position:07}.jpg"
-                    _add(archive, name, face.picture)
+                    add_member(archive, name, face.picture)
                     labels.write(_label(f"{pack}!{name}", position, face.split, rng))
                     if face.kind:
                         planted.copies[face.kind].append(f"{NAME}/{pack}!{name}")
@@ -116,9 +116,3 @@ def _label(image: str, number: int, split: str, rng: np.random.Generator) -> str
     points = np.round(_FACE + rng.normal(0, SIDE / 200, (LANDMARKS, 2)), 2)
     label = {"image": image, "split": split, "points": points.tolist(), "subject": number}
     return json.dumps({**label, "expression": EXPRESSIONS[number // 10 % len(EXPRESSIONS)]}) + "\n"
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    item = tarfile.TarInfo(name)
-    item.size = len(content)
-    archive.addfile(item, io.BytesIO(content))

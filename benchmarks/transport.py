@@ -28,6 +28,7 @@ from PIL import Image
 
 from benchmarks.entry import run, say
 from benchmarks.object_store import Server, run_server
+from benchmarks.tars import add_member
 from model.data.remote import OPTIONS, dvc_environment
 from model.errors import ServiceError
 from model.s3 import s3_client
@@ -89,10 +90,7 @@ def write_shards(folder: Path, pictures: int, shard_pictures: int) -> None:
     for start in range(0, pictures, shard_pictures):
         with tarfile.open(folder / f"{start // shard_pictures:05}.tar", "w") as archive:
             for number in range(start, min(start + shard_pictures, pictures)):
-                content = picture(number)
-                member = tarfile.TarInfo(f"{number:06}.jpg")
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
+                add_member(archive, f"{number:06}.jpg", picture(number))
 
 
 def requests_of(server: Server) -> int:

@@ -1,6 +1,5 @@
 """Made pictures in the generic layout: as files, as one tar with a label beside each picture, and as shards."""
 
-import io
 import json
 import tarfile
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from benchmarks.tars import add_member
 from model.config import Config
 from model.config.data import IndexConfig, Source, Splits
 from model.data.index import MANIFEST_FILE, build_index
@@ -77,6 +77,4 @@ def _write_tar(path: Path, files: list[Path], points: list[list[list[float]]]) -
     with tarfile.open(path, "w") as archive:
         for file, shape in zip(files, points, strict=True):
             for suffix, content in ((".jpg", file.read_bytes()), (".json", json.dumps(shape).encode())):
-                member = tarfile.TarInfo(file.stem + suffix)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
+                add_member(archive, file.stem + suffix, content)

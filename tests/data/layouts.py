@@ -3,7 +3,6 @@
 Each maker writes under `data` and returns the `Source` that reads it.
 """
 
-import io
 import json
 import tarfile
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
 
+from benchmarks.tars import add_member
 from model.config.data import Source, Splits
 from model.data.readers.affectnet import COLUMNS
 from model.data.validate.shape import mean_face
@@ -46,9 +46,7 @@ def make_pack(path: Path, members: dict[str, bytes]) -> None:
     """A plain tar of files by name."""
     with tarfile.open(path, "w") as archive:
         for name, content in members.items():
-            item = tarfile.TarInfo(name)
-            item.size = len(content)
-            archive.addfile(item, io.BytesIO(content))
+            add_member(archive, name, content)
 
 
 def face_points(seed: int = 0, side: int = 64) -> NDArray[np.float64]:
