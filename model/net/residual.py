@@ -103,7 +103,8 @@ class Exchange(nn.Module):
             return None
         map_e = base.map_e_BCHW if h is None else base.map_e_BCHW + h
         if self.own:
-            facts, sampled = _shares(base), (base.map_e_BCHW, self.places_K2.expand(len(map_e), -1, -1))
+            # A recorded graph would take `len` for a constant.
+            facts, sampled = _shares(base), (base.map_e_BCHW, self.places_K2.expand(map_e.shape[0], -1, -1))
         else:
             facts, sampled = self._code(donor), (donor.map_l_BCHW, donor.landmarks_BK2.detach())
         added: Tensor = self.r_e(map_e, facts, sampled)

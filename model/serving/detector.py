@@ -24,7 +24,8 @@ Pixels = NDArray[np.uint8]
 FOLDER = Path(__file__).parent / "blazeface"
 
 PROPOSE_SCORE = 0.4
-CONFIRM_SCORE = 0.6
+CONFIRM_SCORE = 0.65
+"""The least without a false face among 516 pictures of held-out training faces; at 0.6 there was one."""
 CONFIRM_WINDOW = 2.0
 """Side of the second look over the size of the proposal."""
 TILE_SHARE = 0.55

@@ -37,7 +37,7 @@ class Predictor:
     """
 
     def __init__(self, folder: Path, *, version: str | None = None, max_pixels: int = MAX_PIXELS) -> None:
-        self._net = FaceNet.load(folder)
+        self._net = FaceNet.load(folder).record()
         meta = self._net.meta
         if set(meta.net.tasks) != {"landmarks", "expression"}:
             raise CheckpointError(
@@ -88,14 +88,12 @@ class Predictor:
         }
 
     def _find(self, image_HWC: Pixels) -> list[dict[str, Any]]:
-        """Detected faces; the second look is cut by the points of the first, as training crops are by true points."""
-        boxes = [box for box, _ in find_faces(image_HWC)]
-        first = self._look(image_HWC, boxes)
-        second = self._look(image_HWC, [tight_box(face["landmarks"]) for face in first if _area_of_points(face) > 0])
+        """Detected faces, each in the tight box of its points; of two that overlap the larger one."""
+        found = self._look(image_HWC, [box for box, _ in find_faces(image_HWC)])
         faces: list[dict[str, Any]] = []
-        for face in sorted(second, key=_area_of_points, reverse=True):
+        for face in sorted(found, key=_area_of_points, reverse=True):
             box = tight_box(face["landmarks"])
-            if all(overlap(box, other["box"]) < SAME_FACE_OVERLAP for other in faces):
+            if box_area(box) > 0 and all(overlap(box, other["box"]) < SAME_FACE_OVERLAP for other in faces):
                 faces.append(face | {"box": list(box)})
         return faces
 

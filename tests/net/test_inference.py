@@ -115,6 +115,29 @@ def test_a_missing_task_is_none(build: Build, config: Config, mean_shape: Tensor
     assert answers.probabilities_BE.shape == (3, 7)
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"trunk": "lite0", "norm": "batch", "aflw_head": True},
+        {"residual": {"kind": "self"}},
+        {"residual": {"kind": "cross_stitch"}},
+        {"tasks": ("landmarks",), "residual": {"kind": "none"}},
+    ],
+    ids=lambda changes: "-".join(map(str, changes)),
+)
+def test_recorded_operations_give_the_same_answers_for_any_number_of_crops(
+    build: Build, config: Config, mean_shape: Tensor, crops: np.ndarray, changes: dict[str, object], mirror: bool
+) -> None:
+    net = build(**changes)
+    meta = _meta(config, net, mean_shape, mirror=mirror)
+    plain, recorded = FaceNet(net, meta), FaceNet(net, meta).record()
+    for number in (0, 1, 3, 69):
+        some = np.concatenate([crops] * 23)[:number]
+        for one, other in zip(plain.answer(some), recorded.answer(some), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("bad", [np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)])
 def test_crops_of_another_size_or_type_are_refused(folder: Path, bad: np.ndarray) -> None:
     with pytest.raises(CheckpointError, match=r"read uint8 \(32, 32, 3\)"):
