@@ -1,5 +1,6 @@
 """Random change of training faces: one warp for all geometry, then light and sharpness on the small crop."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -37,7 +38,7 @@ def draw_change(config: AugmentConfig, generator: np.random.Generator) -> Change
 
     The magnification stays within 1 / (1 + `scale`) and 1 + `scale`.
     """
-    turn, grow, right, down = generator.uniform(-1.0, 1.0, 4)
+    turn, grow, right, down = (2.0 * share - 1.0 for share in generator.random(4).tolist())
     return Change(
         rotation=config.rotation * turn,
         scale=(1.0 + config.scale) ** grow,
@@ -75,8 +76,8 @@ def vary_pixels(crop_HWC: Pixels, config: AugmentConfig, generator: np.random.Ge
     the full range) and contrast (about the mean, by 1 plus or minus that share) always; grey and noise by their
     probabilities. Each use of the generator is the same whatever was drawn, except for the fields of noise and colour.
     """
-    chance = generator.random(5)
-    amount = generator.random(8)
+    chance = generator.random(5).tolist()
+    amount = generator.random(8).tolist()
     crop = crop_HWC
     if chance[0] < config.erase:
         crop = _erase(crop, amount[0:4], generator)
@@ -99,7 +100,7 @@ def _between(limits: tuple[float, float], share: float) -> float:
     return low + (high - low) * share
 
 
-def _erase(crop_HWC: Pixels, amount: Floats, generator: np.random.Generator) -> Pixels:
+def _erase(crop_HWC: Pixels, amount: Sequence[float], generator: np.random.Generator) -> Pixels:
     size = crop_HWC.shape[0]
     width, height = (max(1, round(size * _between(_ERASED_SIDE, share))) for share in amount[:2])
     left, top = int(amount[2] * (size - width + 1)), int(amount[3] * (size - height + 1))

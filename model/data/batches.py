@@ -125,7 +125,9 @@ def _encode(
     points_BK2: Floats, mask_BK: Bools, matrices: Floats, flipped: Bools, partner: Ints
 ) -> tuple[NDArray[np.float32], Bools]:
     """Points in crop units, left and right renamed where mirrored, zero where unknown."""
-    encoded = np.einsum("bij,bkj->bki", matrices[:, :, :2], points_BK2) + matrices[:, None, :, 2]
+    # Written out: einsum takes five times as long over so short a sum.
+    along, across, shift = (matrices[:, None, :, column] for column in range(3))
+    encoded = along * points_BK2[:, :, :1] + across * points_BK2[:, :, 1:] + shift
     encoded[flipped] = encoded[flipped][:, partner]
     mask = mask_BK.copy()
     mask[flipped] = mask[flipped][:, partner]

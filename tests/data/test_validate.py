@@ -178,11 +178,12 @@ def test_altered_picture_missing_picture_and_bad_box_are_bad_rows(bench: Bench) 
     write(bench.root / "made/box.webp", encoded(texture(990), ".webp"))
     write(bench.root / "made/flat.webp", encoded(texture(991), ".webp"))
     both = {"points": face_points(9).tolist(), "expression": "sad"}
-    for name in ("other.webp", "clipped.webp"):
+    for name in ("other.webp", "clipped.webp", "sized.webp"):
         write(bench.root / "made" / name, encoded(texture(len(name)), ".webp"))
     tight = [*face_points(9).min(axis=0), *face_points(9).max(axis=0)]
     extra = [
-        label_line("other.webp", "train", box=[tight[0], tight[1], tight[2] - tight[0], tight[3] - tight[1]], **both),
+        label_line("other.webp", "train", box=[tight[0], tight[1], (tight[0] + tight[2]) / 2, tight[3]], **both),
+        label_line("sized.webp", "train", box=[tight[0], tight[1], tight[2] - tight[0], tight[3] - tight[1]], **both),
         label_line("clipped.webp", "train", box=[tight[0], tight[1] + 1, tight[2], tight[3]], **both),
         label_line("box.webp", "train", expression="sad", box=[10, 10, 200, 60]),
         label_line("flat.webp", "train", expression="sad", box=[30, 10, 20, 60]),
@@ -198,6 +199,7 @@ def test_altered_picture_missing_picture_and_bad_box_are_bad_rows(bench: Bench) 
     assert found["made/box.webp"] == ("box_sane", "box: reaches 2.13 picture sizes beyond the picture")
     assert found["made/other.webp"][0] == "box_holds_points"
     assert found["made/other.webp"][1].startswith("box and tight box of the points overlap by 0.")
+    assert found["made/sized.webp"][1] == "box: gives the size of the points where their second corner belongs"
     assert "made/clipped.webp" not in found
     assert found["made/flat.webp"][1].startswith("box: -10 x 50 pixels")
 

@@ -1,9 +1,10 @@
 """Overlap of boxes that may be anything: one by one and of many at once."""
 
 import numpy as np
+import pytest
 
 from model.data.codec import tight_box
-from model.data.validate.boxes import overlap, overlaps
+from model.data.validate.boxes import gives_size, overlap, overlaps
 
 
 def test_many_at_once_are_the_same_as_one_by_one() -> None:
@@ -15,3 +16,19 @@ def test_many_at_once_are_the_same_as_one_by_one() -> None:
     expected = [overlap(box, tight_box(face)) for box, face in zip(boxes, points, strict=True)]
     np.testing.assert_allclose(overlaps(boxes, points), expected, rtol=1e-12)
     assert overlaps([], np.empty((0, 68, 2))).shape == (0,)
+
+
+@pytest.mark.parametrize("start", [(5.0, 6.0), (3.0, 20.0), (40.0, 30.0)])
+def test_size_for_corner_is_told_wherever_the_face_begins(start) -> None:
+    points = np.random.default_rng(0).uniform(0, 60, (68, 2)) + start
+    x0, y0, x1, y1 = tight_box(points)
+    assert gives_size((x0, y0, x1 - x0, y1 - y0), points)
+    assert not gives_size((x0, y0, x1, y1), points)
+    assert not gives_size((x0, y0, x1, y1), points[:0])
+
+
+@pytest.mark.parametrize("share", [-0.12, -0.06, 0.06, 0.12])
+def test_a_loose_or_narrow_box_is_no_size(share) -> None:
+    points = np.random.default_rng(0).uniform(5, 65, (68, 2))
+    x0, y0, x1, y1 = tight_box(points)
+    assert not gives_size((x0 - 60 * share, y0 - 60 * share, x1 + 60 * share, y1 + 60 * share), points)

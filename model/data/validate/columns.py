@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from model.data.validate.boxes import overlaps
+from model.data.validate.boxes import gives_size, overlaps
 from model.data.validate.numbering import numbering_gain
 from model.data.validate.pictures import Look
 from model.data.validate.shape import shape_distance, turn_of
@@ -65,7 +65,7 @@ def _row(index: int, record: FaceRecord, look: Look, margin: float) -> dict[str,
         "points19": None if record.points19 is None else len(record.points19) // 2,
         "finite": finite,
         "outside": _outside(pairs, record) if known and finite else None,
-        "box_error": _box_error(record, margin) if known and finite is not False else None,
+        "box_error": _box_error(record, pairs, margin) if known and finite is not False else None,
     }
 
 
@@ -88,7 +88,7 @@ def _beyond(box: Box, record: FaceRecord) -> float:
     return max((-0.5 - x0) / width, (x1 - width + 0.5) / width, (-0.5 - y0) / height, (y1 - height + 0.5) / height, 0.0)
 
 
-def _box_error(record: FaceRecord, margin: float) -> str | None:
+def _box_error(record: FaceRecord, pairs: Floats, margin: float) -> str | None:
     if record.box is None:
         return "none"
     if len(record.box) != 4 or not np.isfinite(record.box).all():
@@ -99,6 +99,8 @@ def _box_error(record: FaceRecord, margin: float) -> str | None:
     beyond = _beyond((x0, y0, x1, y1), record)
     if beyond > margin:
         return f"reaches {beyond:.2f} picture sizes beyond the picture"
+    if gives_size((x0, y0, x1, y1), pairs[: len(record.points or ()) // 2]):
+        return "gives the size of the points where their second corner belongs"
     return None
 
 
