@@ -60,8 +60,8 @@ def test_rows_are_medians_of_the_rounds_and_peers_are_compared_by_equal_work() -
 
 def test_every_part_of_an_answer_is_timed(project: Project) -> None:
     net, predictor = FaceNet.load(project.weights), Predictor(project.weights)
-    rows = {item["what"]: item for item in time_ours(net, predictor, PICTURE, BOX, number=2, seconds=1)}
-    assert rows["answer with mirror"]["p50_ms"] > rows["network"]["p50_ms"]
+    rows = {item["what"]: item for item in time_ours(net, predictor, PICTURE, BOX, number=15, seconds=5)}
+    assert rows["answer with mirror"]["cpu_p50_ms"] > rows["answer"]["cpu_p50_ms"]
     assert {"given box", "predictor, own detector, from the file"} <= set(rows)
 
 

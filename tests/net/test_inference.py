@@ -135,7 +135,9 @@ def test_recorded_operations_give_the_same_answers_for_any_number_of_crops(
     for number in (0, 1, 3, 69):
         some = np.concatenate([crops] * 23)[:number]
         for one, other in zip(plain.answer(some), recorded.answer(some), strict=True):
-            np.testing.assert_array_equal(one, other)
+            assert (one is None) == (other is None)
+            if one is not None:
+                np.testing.assert_allclose(other, one, atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 32, 32, 3), np.float32)])
