@@ -13,11 +13,12 @@ from model.data.transforms import crop_face
 from model.net.inference import FaceNet
 from model.serving.detector import find_faces
 from model.serving.predictor import MAX_PIXELS, Predictor
+from model.serving.schema import Picture
 
 
 def measure_inside(weights: Path, case: Case, *, seconds: float) -> dict[str, Any]:
     """Median milliseconds of a request: `forward` the network alone, `predictor` the whole, and its stages."""
-    net, predictor = FaceNet.load(weights), Predictor(weights)
+    net, predictor = FaceNet.load(weights).record(), Predictor(weights)
     images = [decode_image(content, max_pixels=MAX_PIXELS) for content, _ in case.pictures]
     boxes = [
         given or [box for box, _ in find_faces(image)] for image, (_, given) in zip(images, case.pictures, strict=True)
@@ -32,15 +33,16 @@ def measure_inside(weights: Path, case: Case, *, seconds: float) -> dict[str, An
         ]
 
     crops = crop()
+    pictures = [Picture(content, given) for content, given in case.pictures]
     parts: dict[str, Callable[[], Any]] = {
         "decode": lambda: [decode_image(content, max_pixels=MAX_PIXELS) for content, _ in case.pictures],
         "crop": crop,
-        "forward": lambda: [net.answer(stack) for stack in crops],
-        "predictor": lambda: [predictor.predict(content, given) for content, given in case.pictures],
+        "forward": lambda: net.answer(np.concatenate(crops)),
+        "predictor": lambda: predictor.predict_many(pictures),
     }
     if case.pictures[0][1] is None:
         parts["detect"] = lambda: [find_faces(image) for image in images]
-    found = sum(len(predictor.predict(content, given)["faces"]) for content, given in case.pictures)
+    found = sum(len(answer["faces"]) for answer in predictor.predict_many(pictures))
     return {"faces": found, "ms": {name: _median_ms(part, seconds) for name, part in parts.items()}}
 
 

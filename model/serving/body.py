@@ -8,19 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from model.schema import Box
-from model.serving.schema import Instance, Request, RequestError
+from model.serving.schema import Instance, Picture, Request, RequestError
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,200})"|([^\s;,"]{1,200}))', re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a request; `problem` says why its bytes are not there."""
-
-    content: bytes
-    boxes: list[Box] | None = None
-    problem: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,18 @@ from typing import Any, Protocol
 import torch
 
 from model.serving.archive import read_package
-from model.serving.body import Body, Picture, read_body
+from model.serving.body import Body, read_body
 from model.serving.measures import Measures
 from model.serving.predictor import Predictor
-from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, MEASURES_HEADER, STATUS, VERSION_HEADER, RequestError
+from model.serving.schema import (
+    BODY_TYPE_HEADER,
+    DIGEST_HEADER,
+    MEASURES_HEADER,
+    STATUS,
+    VERSION_HEADER,
+    Picture,
+    RequestError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +77,8 @@ class FaceHandler:
     def _respond(self, kind: str, row: Mapping[str, Any], seen: Measures) -> tuple[int, dict[str, Any]]:
         try:
             body = read_body(kind, _content(row), max_pictures=self._max_pictures)
-            answers = [self._answer(picture, seen) for picture in body.pictures]
+            pictures = [self._within_limits(picture) for picture in body.pictures]
+            answers = self._predictor.predict_many(pictures, watch=seen.see)
         except RequestError as error:
             # Its message may quote the request, which no log may hold.
             logger.info("refused: %s", error.code)
@@ -81,13 +90,10 @@ class FaceHandler:
             seen.code = seen.errors[0]
         return _shape(answers, listed=body.listed)
 
-    def _answer(self, picture: Picture, seen: Measures) -> dict[str, Any]:
-        if picture.problem:
-            return self._predictor.refuse("bad_request", picture.problem)
-        if picture.boxes is not None and len(picture.boxes) > self._max_faces:
-            message = f"{len(picture.boxes)} boxes, at most {self._max_faces} a picture"
-            return self._predictor.refuse("bad_request", message)
-        return self._predictor.predict(picture.content, picture.boxes, watch=seen.see)
+    def _within_limits(self, picture: Picture) -> Picture:
+        if picture.boxes is None or len(picture.boxes) <= self._max_faces:
+            return picture
+        return Picture(b"", problem=f"{len(picture.boxes)} boxes, at most {self._max_faces} a picture")
 
 
 def _shape(answers: list[dict[str, Any]], *, listed: bool) -> tuple[int, dict[str, Any]]:

@@ -1,9 +1,9 @@
 """From the bytes of a picture to faces, without any framework: the road that evaluation takes too."""
 
-import logging
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,15 +13,29 @@ from model.errors import CheckpointError, ImageError
 from model.net.inference import Answers, FaceNet
 from model.schema import EXPRESSIONS, INTENDED_USE, Box
 from model.serving.detector import find_faces
-from model.serving.schema import check_box, problem
+from model.serving.schema import Picture, check_box, problem
 
 MAX_PIXELS = 40_000_000
-
-logger = logging.getLogger(__name__)
 
 SAME_FACE_OVERLAP = 0.5
 POINT_DECIMALS = 4
 SHARE_DECIMALS = 7
+
+
+class _CutFace(NamedTuple):
+    """A face as the network sees it; `matrix` leads from the picture to crop units."""
+
+    box: Box
+    crop_HWC: Pixels
+    matrix: Floats
+
+
+class _Cut(NamedTuple):
+    """The faces of a picture, given or found, or why there are none."""
+
+    faces: Sequence[_CutFace] = ()
+    found: bool = False
+    error: dict[str, str] | None = None
 
 
 class Predictor:
@@ -63,16 +77,21 @@ class Predictor:
         Returns:
             `faces`, `model_version`, `data_digest`, `intended_use` and `error`, as the endpoint gives them.
         """
-        try:
-            given = None if boxes is None else [check_box(box) for box in boxes]
-            image = decode_image(content, max_pixels=self._max_pixels)
-        except ImageError as error:
-            return self.refuse(error.code, str(error))
-        except ValueError as error:
-            return self.refuse("bad_request", str(error))
-        if watch:
-            watch(image)
-        return self._answer(self._find(image) if given is None else self._look(image, given))
+        given = None if boxes is None else list(boxes)
+        return self.predict_many([Picture(content, given)], watch=watch)[0]
+
+    def predict_many(
+        self, pictures: Sequence[Picture], *, watch: Callable[[Pixels], None] | None = None
+    ) -> list[dict[str, Any]]:
+        """As `predict` about each picture; their faces pass the network together, which changes answers by rounding.
+
+        A picture that cannot be answered gets its own error and leaves the others as they are.
+        """
+        cuts = [self._cut(picture, watch) for picture in pictures]
+        crops = [face.crop_HWC for cut in cuts for face in cut.faces]
+        answers = self._net.answer(np.stack(crops)) if crops else None
+        rows = count()
+        return [self._tell(cut, [_face(face, answers, next(rows)) for face in cut.faces]) for cut in cuts]
 
     def refuse(self, code: str, message: str) -> dict[str, Any]:
         """An answer without faces that says why."""
@@ -87,36 +106,47 @@ class Predictor:
             "error": None,
         }
 
-    def _find(self, image_HWC: Pixels) -> list[dict[str, Any]]:
-        """Detected faces, each in the tight box of its points; of two that overlap the larger one."""
-        found = self._look(image_HWC, [box for box, _ in find_faces(image_HWC)])
-        faces: list[dict[str, Any]] = []
-        for face in sorted(found, key=_area_of_points, reverse=True):
-            box = tight_box(face["landmarks"])
-            if box_area(box) > 0 and all(overlap(box, other["box"]) < SAME_FACE_OVERLAP for other in faces):
-                faces.append(face | {"box": list(box)})
-        return faces
-
-    def _look(self, image_HWC: Pixels, boxes: Sequence[Box]) -> list[dict[str, Any]]:
-        if not boxes:
-            return []
+    def _cut(self, picture: Picture, watch: Callable[[Pixels], None] | None) -> _Cut:
+        if picture.problem:
+            return _Cut(error=problem("bad_request", picture.problem))
+        try:
+            given = None if picture.boxes is None else [check_box(box) for box in picture.boxes]
+            image = decode_image(picture.content, max_pixels=self._max_pixels)
+        except ImageError as error:
+            return _Cut(error=problem(error.code, str(error)))
+        except ValueError as error:
+            return _Cut(error=problem("bad_request", str(error)))
+        if watch:
+            watch(image)
+        boxes = [box for box, _ in find_faces(image)] if given is None else given
         net = self._net.meta.net
-        cuts = [crop_face(image_HWC, box, size=net.input_size, crop_scale=net.crop_scale) for box in boxes]
-        answers = self._net.answer(np.stack([crop for crop, _ in cuts]))
-        matrices = [matrix for _, matrix in cuts]
-        return [_face(box, answers, row, matrix) for row, (box, matrix) in enumerate(zip(boxes, matrices, strict=True))]
+        cut = [(box, crop_face(image, box, size=net.input_size, crop_scale=net.crop_scale)) for box in boxes]
+        return _Cut([_CutFace(box, *crop) for box, crop in cut], found=given is None)
+
+    def _tell(self, cut: _Cut, faces: list[dict[str, Any]]) -> dict[str, Any]:
+        return self._answer(_apart(faces) if cut.found else faces) | {"error": cut.error}
 
 
-def _face(box: Box, answers: Answers, row: int, matrix: Floats) -> dict[str, Any]:
-    points, confidence, shares = answers.points_BK2, answers.confidence_BK, answers.probabilities_BE
+def _face(face: _CutFace, answers: Answers | None, row: int) -> dict[str, Any]:
+    points, confidence, shares = (None,) * 3 if answers is None else answers[:3]
     if points is None or confidence is None or shares is None:
         raise CheckpointError("the network answered one task only; see `net.tasks` in meta.json")
     return {
-        "box": list(box),
-        "landmarks": np.round(decode_points(points[row], matrix), POINT_DECIMALS).tolist(),
+        "box": list(face.box),
+        "landmarks": np.round(decode_points(points[row], face.matrix), POINT_DECIMALS).tolist(),
         "confidence": np.round(confidence[row], SHARE_DECIMALS).tolist(),
         "expression": dict(zip(EXPRESSIONS, np.round(shares[row], SHARE_DECIMALS).tolist(), strict=True)),
     }
+
+
+def _apart(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Detected faces, largest first, each in the tight box of its points; of two that overlap the larger one."""
+    faces: list[dict[str, Any]] = []
+    for face in sorted(found, key=_area_of_points, reverse=True):
+        box = tight_box(face["landmarks"])
+        if box_area(box) > 0 and all(overlap(box, other["box"]) < SAME_FACE_OVERLAP for other in faces):
+            faces.append(face | {"box": list(box)})
+    return faces
 
 
 def _area_of_points(face: dict[str, Any]) -> float:

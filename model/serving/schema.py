@@ -1,6 +1,7 @@
 """What goes in and out of the endpoint: requests, answers, error codes, headers."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -122,6 +123,15 @@ class AnswerList(_Message):
     """The answer to several pictures, in the order of the request; a bad one carries its error."""
 
     predictions: list[Answer]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of a request; `problem` says why its bytes are not there."""
+
+    content: bytes
+    boxes: list[Box] | None = None
+    problem: str | None = None
 
 
 def check_box(box: Any) -> Box:

@@ -9,8 +9,9 @@ from model.net.inference import FaceNet
 from model.net.multitask import build_net
 from model.schema import EXPRESSIONS
 from model.serving import predictor as module
+from model.serving.golden import differences
 from model.serving.predictor import Predictor
-from model.serving.schema import Answer
+from model.serving.schema import Answer, Picture
 from model.weights import describe, save_weights
 
 
@@ -40,6 +41,18 @@ def test_box_of_the_whole_picture_takes_the_picture_as_the_crop(predictor):
     inner, outer = (predictor.predict(content, [box])["faces"][0] for box in [(0, 0, 47, 47), (0, 0, 48, 48)])
     assert inner["landmarks"] == outer["landmarks"]
     assert (inner["box"], outer["box"]) == ([0, 0, 47, 47], [0, 0, 48, 48])
+
+
+def test_several_pictures_get_the_answers_of_each_and_a_bad_one_spoils_no_other(predictor, picture):
+    """T38: also the number of faces differs from picture to picture."""
+    content, boxes = picture
+    asked = [(content, [*boxes, (10.0, 20.0, 60.0, 80.0)]), (b"bad", None), (content, []), (content, boxes)]
+    together = predictor.predict_many([Picture(*item) for item in asked] + [Picture(b"", problem="not base64")])
+    for answer, item in zip(together, asked, strict=False):
+        assert differences(predictor.predict(*item), answer) == []
+    assert [len(answer["faces"]) for answer in together] == [2, 0, 0, 1, 0]
+    codes = [answer["error"] and answer["error"]["code"] for answer in together]
+    assert codes == [None, "not_an_image", None, None, "bad_request"]
 
 
 def test_a_picture_without_faces_is_no_error(predictor):

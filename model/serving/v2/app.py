@@ -1,7 +1,6 @@
 """The routes of the Open Inference Protocol before one predictor in this process."""
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import model
-from model.serving.body import Picture
 from model.serving.entry import check_token, read_within, refusal_headers
 from model.serving.predictor import Predictor
 from model.serving.schema import DIGEST_HEADER, STATUS, VERSION_HEADER, ErrorCode, RequestError
@@ -72,19 +70,11 @@ class V2App:
 
     async def _answer(self, asked: InferRequest) -> Response:
         pictures = read_pictures(asked, max_pictures=self._limits.max_pictures)
-        answers = [await self._compute(self._predict, picture) for picture in pictures]
+        answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._predictor.predict_many, pictures)
         if len(answers) == 1 and answers[0]["error"]:
             raise RequestError(**answers[0]["error"])
         headers = {VERSION_HEADER: self._predictor.model_version, DIGEST_HEADER: self._predictor.data_digest}
         return JSONResponse(write_answers(answers, asked, model=self._name), headers=headers)
-
-    async def _compute(self, work: Callable[[Picture], dict[str, Any]], picture: Picture) -> dict[str, Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, picture)
-
-    def _predict(self, picture: Picture) -> dict[str, Any]:
-        if picture.problem:
-            return self._predictor.refuse("bad_request", picture.problem)
-        return self._predictor.predict(picture.content, picture.boxes)
 
     async def _healthy(self, _: Request) -> Response:
         return JSONResponse({"live": True, "ready": True, "name": self._name})

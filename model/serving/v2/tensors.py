@@ -12,8 +12,7 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from model.schema import EXPRESSIONS, INTENDED_USE, LANDMARKS, Box
-from model.serving.body import Picture
-from model.serving.schema import RequestError, check_box
+from model.serving.schema import Picture, RequestError, check_box
 
 INPUTS: Final = {"image": ("BYTES", [-1]), "box": ("FP64", [-1, 4])}
 """Pictures in base64; optionally one tight box of the 68 points each, in pixels of the upright picture."""
