@@ -1,5 +1,7 @@
 """Whether cheap trials rank weights as full trainings do: the same points trained both ways, and how ranks agree.
 
+Full trainings are those of the comparison of weightings (`overrides` of its plan).
+
 Run: python -m benchmarks.search_ranking run --data /data/ranking --points 12 --minutes 110
 Run: python -m benchmarks.search_ranking report
 """
@@ -20,7 +22,7 @@ from scipy import stats
 from benchmarks.entry import run, say
 from benchmarks.method.plan import ROOT, PlannedRun
 from benchmarks.method.schedule import Limits, run_all
-from benchmarks.weightings.plan import Ground, Run
+from benchmarks.weightings.plan import PLAN_FILE, Ground, Run, load_plan
 from model.config import TrainRun, load_config, overlay
 from model.data.faces import read_index
 from model.errors import ConfigError, DataContractError, FaceError
@@ -70,7 +72,8 @@ def train_point(key: str, ground: Ground, number: int) -> None:
         raise ConfigError(f"no run {key}; there are point-00-cheap-0 to {list(stages)[-1]}")
     stage = stages[key]
     values = points(job, number)[int(stage.row.removeprefix("point-"))]
-    settings: TrainRun = job.run_of(values) if stage.data == CHEAP else overlay(job.run, values)
+    full = load_plan(ground.study).overrides | values
+    settings: TrainRun = job.run_of(values) if stage.data == CHEAP else overlay(job.run, full)
     folder = ground.folder(stage)
     drop_foreign(folder, origin_of(settings, read_index(ground.shards)["data_digest"]))
     began = time.monotonic()
@@ -162,7 +165,7 @@ def _job(ground: Ground) -> Job:
 
 
 def _ground(options: argparse.Namespace) -> Ground:
-    return Ground(options.params, options.params, options.data, options.out, options.project)
+    return Ground(PLAN_FILE, options.params, options.data, options.out, options.project)
 
 
 def _parser() -> argparse.ArgumentParser:

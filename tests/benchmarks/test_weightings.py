@@ -36,7 +36,7 @@ def ground(tmp_path_factory, tiny, tiny_shards) -> Ground:
     (root / "artifacts/manifest.valid.parquet").symlink_to(tiny_shards.parent / "manifest.parquet")
     (root / "data").symlink_to(tiny_shards.parent)
     (root / "params.yaml").write_text(yaml.safe_dump(dump_config(tiny(**SHORT))))
-    plan = yaml.safe_load(PLAN_FILE.read_text()) | {"trials": 2, "seeds": 1, "split": "val"}
+    plan = yaml.safe_load(PLAN_FILE.read_text()) | {"trials": 2, "seeds": 1, "split": "val", "overrides": {}}
     plan["methods"] = {name: plan["methods"][name] for name in ("hand-set", "search")}
     (root / "plan.yaml").write_text(yaml.safe_dump(plan))
     return Ground(root / "plan.yaml", root / "params.yaml", root / "runs", root / "results", root)
@@ -160,7 +160,7 @@ def test_a_longer_list_of_points_begins_with_a_shorter_one(config, tmp_path):
 
 
 def test_points_are_trained_both_ways(ground, tmp_path):
-    places = Ground(ground.params, ground.params, tmp_path, tmp_path / "out", ground.project)
+    places = Ground(ground.study, ground.params, tmp_path, tmp_path / "out", ground.project)
     for key in ("point-00-cheap-0", "point-00-full-0"):
         search_ranking.train_point(key, places, 3)
     cheap, full = (read_json(tmp_path / f"out/point-00-{stage}-0.json") for stage in ("cheap", "full"))
