@@ -1,5 +1,7 @@
 """Faces a second of one core: the loader of the training, a plain Dataset, webdataset, and decoding alone.
 
+The loader reads shards, which are made once; how fast stands beside the others.
+
 Seconds are the processor's, of all threads of this process, so that a neighbour on the machine counts little; the
 roads take turns.
 
@@ -25,6 +27,7 @@ from benchmarks.loader.rivals import Vary, decoders, plain, webdataset
 from model.cli.app import PARAMS_FILE
 from model.config import Config, load_config
 from model.data.loader import make_loader
+from model.data.shards import write_shards
 from model.evaluation.markdown import markdown
 from model.storage import read_json, write_json
 
@@ -81,10 +84,17 @@ def _roads(config: Config, made: Made) -> dict[str, Road]:
     contents = [file.read_bytes() for file in made.files]
     return {
         "this loader": lambda: (len(batch.row_B) for batch in loader),
+        "making the shards, once": partial(_shard, config, made),
         "plain Dataset": partial(plain, made, vary, BATCH),
         "webdataset": partial(webdataset, made, vary, BATCH),
         **{f"decoding alone, {name}": partial(_decoded, decode, contents) for name, decode in decoders().items()},
     }
+
+
+def _shard(config: Config, made: Made) -> Iterator[int]:
+    with TemporaryDirectory() as scratch:
+        write_shards(config.shard, manifest=made.manifest, data=made.data, out=Path(scratch) / "shards")
+    yield len(made.files)
 
 
 def _decoded(decode: Callable[[bytes], Any], contents: list[bytes]) -> Iterator[int]:

@@ -25,11 +25,13 @@ _NOISE = 8
 
 
 class Made(NamedTuple):
-    """Where the pictures lie: JPEG files in order, a tar for webdataset, shards; pixels of a face's side."""
+    """Where the pictures lie: JPEG files in order with their points, a tar for webdataset, the index, shards."""
 
     files: list[Path]
     points_NK2: list[list[list[float]]]
     tar: Path
+    data: Path
+    manifest: Path
     shards: Path
 
 
@@ -51,8 +53,9 @@ def make(config: Config, folder: Path, *, number: int, size: tuple[int, int]) ->
     _write_tar(folder / "made.tar", files, points)
     source = Source(name="made", reader="generic", path="made", restricted=False, splits=Splits(train=("train",)))
     build_index(IndexConfig(sources=(source,), holdout=0.0, exclude=()), data=data, out=folder, seed=0)
-    write_shards(config.shard, manifest=folder / MANIFEST_FILE, data=data, out=folder / "shards")
-    return Made(files, points, folder / "made.tar", folder / "shards")
+    made = Made(files, points, folder / "made.tar", data, folder / MANIFEST_FILE, folder / "shards")
+    write_shards(config.shard, manifest=made.manifest, data=data, out=made.shards)
+    return made
 
 
 def _picture(generator: np.random.Generator, size: tuple[int, int]) -> bytes:
