@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from benchmarks.entry import run, say
 from benchmarks.perturb import Scene, blur, side_of
+from benchmarks.robustness import SAME_FACE
 from model.cli.workspace import DATA, VALID_MANIFEST
 from model.data.codec import overlap
 from model.data.manifest import read_manifest
@@ -34,8 +35,8 @@ CANVAS = (900, 700)
 """Width and height."""
 GREY = (128, 128, 128)
 SCORES = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8)
-SAME_FACE, OTHER = 0.3, 0.1
-"""Overlap with the true box from which a find is that face, and below which it is none."""
+OTHER = 0.1
+"""Overlap with the true box below which a find is not that face."""
 
 
 class Layout(NamedTuple):
