@@ -113,7 +113,7 @@ def tune(plan: Plan, run: Run, ground: Ground) -> dict[str, Any]:
 
 def train_best(plan: Plan, run: Run, ground: Ground) -> dict[str, Any]:
     """A full training with what was tuned, on the faces of the split of the plan."""
-    tuned = read_json(ground.result(Run(TUNE, 1.0, run.row, 0)))["picked"]["overrides"]
+    tuned = _tuned(plan, run, ground)
     config, folder = run_config(plan, run, ground.params), ground.folder(run)
     full = overlay(config.run, tuned)
     drop_foreign(folder, origin_of(full, read_index(ground.shards)["data_digest"]))
@@ -131,6 +131,22 @@ def train_best(plan: Plan, run: Run, ground: Ground) -> dict[str, Any]:
         "faces": len(records),
         "measured": heard.summary("final"),
     }
+
+
+def _tuned(plan: Plan, run: Run, ground: Ground) -> dict[str, Any]:
+    """What the method's tuning picked."""
+    tune = Run(TUNE, 1.0, run.row, 0)
+    path = ground.result(tune)
+    if not path.exists():
+        raise ConfigError(f"{path}: the method is not tuned yet")
+    told = read_json(path)
+    digest = config_digest(run_config(plan, tune, ground.params))
+    if told["config_digest"] != digest:
+        raise ConfigError(
+            f"{path}: tuned with another plan or params.yaml ({told['config_digest']}, now {digest}); "
+            "delete it and the full runs of the method, or take the former ones"
+        )
+    return dict(told["picked"]["overrides"])
 
 
 def _budget(plan: Plan, ground: Ground) -> float:

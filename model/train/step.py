@@ -86,6 +86,8 @@ def train_step(learner: Learner, batch: FaceBatch, *, leave: bool) -> bool:
         problem = "the gradient is not finite"
     if problem is None:
         learner.optimizer.step()
+        if learner.weighting.looks_again:
+            _look_again(learner, batch, reduced)
         learner.seen_E += reduced.labels_E
         learner.net.association.set_prior(learner.seen_E)
         learner.net.association.update_ema()
@@ -145,6 +147,20 @@ def _forward(learner: Learner, batch: FaceBatch) -> LossTerms | None:
     except (torch.OutOfMemoryError, MemoryError):
         return None
     return terms
+
+
+def _look_again(learner: Learner, batch: FaceBatch, before: Reduced) -> None:
+    """Tell the weighting what the step did to the losses of the same faces under the same draws."""
+    _seed_step(learner)
+    try:
+        with torch.no_grad():
+            output = forward_net(learner.net, batch.image_BCHW, learner.config)
+            terms = multitask_loss(output, batch, learner.config.loss)
+    except (torch.OutOfMemoryError, MemoryError):
+        terms = None
+    after = _reduce(learner.team, terms, batch, leave=False)
+    if _problem(after) is None:
+        learner.weighting.follow(_losses(learner, before), _losses(learner, after))
 
 
 def _transfer(learner: Learner, faces: int) -> Transfer:
@@ -211,10 +227,8 @@ def _backward(learner: Learner, terms: LossTerms, reduced: Reduced) -> bool:
 def _objective(learner: Learner, terms: LossTerms, reduced: Reduced) -> Tensor:
     config, team = learner.config, learner.team
     means = {name: term.total / max(reduced.numbers[name], 1e-12) for name, term in terms.items()}
-    known = [name for name in terms if reduced.numbers[name] > 0]
-    whole = {name: torch.tensor(reduced.totals[name] / reduced.numbers[name], device=team.device) for name in known}
     losses = task_losses(means, config.loss)
-    present = task_losses(whole, config.loss)
+    present = _losses(learner, reduced)
     weights = learner.weighting.weights(present)
     objective = learner.weighting.penalty(present).to(team.device) / team.world
     for task, loss in losses.items():
@@ -224,6 +238,17 @@ def _objective(learner: Learner, terms: LossTerms, reduced: Reduced) -> Tensor:
         if extra.get(name, 0.0) > 0:
             objective = objective + extra[name] * mean
     return objective
+
+
+def _losses(learner: Learner, reduced: Reduced) -> dict[str, Tensor]:
+    """Losses of the tasks present, over all processes."""
+    device = learner.team.device
+    means = {
+        name: torch.tensor(reduced.totals[name] / number, device=device)
+        for name, number in reduced.numbers.items()
+        if number > 0
+    }
+    return task_losses(means, learner.config.loss)
 
 
 def _strength(learner: Learner) -> float:

@@ -16,7 +16,13 @@ TASKS = ("landmarks", "points19", "expression")
 
 
 class Weighting(Protocol):
-    """Weights of tasks, and whatever is learned about them."""
+    """Weights of tasks, and whatever is learned about them.
+
+    Attributes:
+        looks_again: whether `follow` is to be told the losses of each batch once more after the step.
+    """
+
+    looks_again: bool
 
     def weights(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Multipliers for the given tasks; `losses` are the detached values over all processes."""
@@ -26,6 +32,9 @@ class Weighting(Protocol):
 
     def parameters(self) -> list[nn.Parameter]:
         """What the optimiser learns beside the network."""
+
+    def follow(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+        """Take note of what a step did to the losses of its batch, over all processes."""
 
     def end_epoch(self, losses: Mapping[str, float]) -> None:
         """Take note of the mean losses of an epoch."""
@@ -39,6 +48,8 @@ class Weighting(Protocol):
 
 class Fixed:
     """Hand-set weights."""
+
+    looks_again = False
 
     def __init__(self, config: LossConfig) -> None:
         self._given = {
@@ -58,6 +69,9 @@ class Fixed:
     def parameters(self) -> list[nn.Parameter]:
         """None."""
         return []
+
+    def follow(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+        """Nothing changes."""
 
     def end_epoch(self, losses: Mapping[str, float]) -> None:
         """Nothing changes."""
@@ -143,49 +157,63 @@ class DynamicAverage(Fixed):
 class Famo(Fixed):
     """FAMO (Liu et al. 2023): equal relative progress of all tasks in constant time a step.
 
-    Weights `c z_i / L_i` with `z = softmax(xi)` and `c` such that they sum to the number of tasks. `xi` follows the
-    change of `log L` from one step to the next. The paper measures it on the same batch twice; here the next batch
-    serves, which saves a forward pass and adds noise that `RATE` averages.
+    Weights `c z_i / L_i` with `z = softmax(xi)` and `c` such that they sum to the number of tasks. After each step the
+    losses of the same batch are measured again, and Adam moves `xi` against the fall of `log L` through the softmax:
+    a task that fell faster than the weighted mean loses weight.
     """
+
+    looks_again = True
 
     RATE = 0.025
     DECAY = 0.001
 
     def __init__(self, config: LossConfig, device: torch.device) -> None:
         super().__init__(config)
-        self._xi = torch.zeros(len(TASKS), device=device)
-        self._last = torch.zeros(len(TASKS), device=device)  # log losses of the step before; 0 where absent
-        self._seen = torch.zeros(len(TASKS), device=device)
+        self._xi = nn.Parameter(torch.zeros(len(TASKS), device=device))
+        self._adam = torch.optim.Adam([self._xi], lr=self.RATE, weight_decay=self.DECAY)
 
     def weights(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Hand-set weight times the adaptive one; takes note of the change since the step before."""
+        """Hand-set weight times the adaptive one."""
         given = super().weights(losses)
-        known = [task for task in losses if task in TASKS]
+        known, places = _known(losses)
         if not known:
             return given
-        places = [TASKS.index(task) for task in known]
-        log_loss = torch.stack([losses[task].detach().clamp(min=1e-8).log().to(self._xi) for task in known])
-        share = self._xi[places].softmax(dim=0)
-        self._follow(places, log_loss, share)
-        raw = share / log_loss.exp()
+        raw = self._xi.detach()[places].softmax(dim=0) / _log(losses, known).exp().to(self._xi)
         scale = len(known) / raw.sum()
         return given | {task: given[task] * raw[place] * scale for place, task in enumerate(known)}
 
+    def follow(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+        """Move `xi` by the gradient of `softmax(xi)` along the fall of `log L`."""
+        known, places = _known({task: loss for task, loss in before.items() if task in after})
+        if not known:
+            return
+        fall = (_log(before, known) - _log(after, known)).to(self._xi)
+        share = self._xi.detach()[places].softmax(dim=0)
+        self._xi.grad = torch.zeros_like(self._xi)
+        self._xi.grad[places] = share * (fall - (share * fall).sum())
+        self._adam.step()
+
     def state(self) -> dict[str, Tensor]:
-        """Logits of the weights, and the losses of the last step."""
-        return {"xi": self._xi, "last": self._last, "seen": self._seen}
+        """Logits of the weights, and the moments of their optimiser; none before the first step."""
+        return {"xi": self._xi.detach(), **self._adam.state[self._xi]}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Set them."""
-        self._xi, self._last, self._seen = (state[name].to(self._xi) for name in ("xi", "last", "seen"))
+        with torch.no_grad():
+            self._xi.copy_(state["xi"])
+        moments = {name: value.to(self._xi) for name, value in state.items() if name.startswith("exp_avg")}
+        if moments:
+            self._adam.state[self._xi] = {"step": state["step"].cpu().clone(), **moments}
 
-    def _follow(self, places: list[int], log_loss: Tensor, share: Tensor) -> None:
-        """A gradient step on `xi`: a task that fell faster than the weighted mean loses weight."""
-        fall = (self._last[places] - log_loss) * self._seen[places]
-        self._xi = self._xi * (1 - self.DECAY)
-        self._xi[places] -= self.RATE * share * (fall - (share * fall).sum())
-        self._last[places] = log_loss
-        self._seen[places] = 1.0
+
+def _known(losses: Mapping[str, Tensor]) -> tuple[list[str], list[int]]:
+    """Tasks of `TASKS` among the losses, and their places."""
+    known = [task for task in losses if task in TASKS]
+    return known, [TASKS.index(task) for task in known]
+
+
+def _log(losses: Mapping[str, Tensor], known: list[str]) -> Tensor:
+    return torch.stack([losses[task].detach().clamp(min=1e-8).log() for task in known])
 
 
 def make_weighting(config: LossConfig, device: torch.device) -> Weighting:

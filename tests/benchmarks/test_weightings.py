@@ -10,6 +10,7 @@ from benchmarks.weightings.__main__ import main, stages
 from benchmarks.weightings.plan import FULL, PLAN_FILE, TUNE, Ground, Run, load_plan, planned_runs, run_config
 from benchmarks.weightings.report import analyse, write_report
 from benchmarks.weightings.worker import execute
+from model.cli.recipe import write_values
 from model.config import dump_config
 from model.errors import ConfigError, DataContractError
 from model.search.places import Places
@@ -109,6 +110,15 @@ def test_methods_are_tuned_within_the_budget_trained_and_reported(ground, tmp_pa
     assert report["rows"]["search"]["nme"]["values"] == [full["measured"]["nme"]]
     assert "| search | 1 |" in (tmp_path / "weightings.md").read_text()
     assert (tmp_path / "weightings/trials.png").stat().st_size > 1000
+
+
+def test_what_was_tuned_with_other_settings_is_not_trained(ground, tmp_path):
+    execute("hand-set-tune-0", ground)
+    params = tmp_path / "params.yaml"
+    params.write_text(ground.params.read_text())
+    write_values(params, {"train.weight_decay": 0.5})
+    with pytest.raises(ConfigError, match="tuned with another plan"):
+        execute("hand-set-full-0", Ground(ground.study, params, ground.data, ground.results, ground.project))
 
 
 def test_what_is_there_is_skipped_and_limits_are_kept(ground, capsys):

@@ -48,8 +48,11 @@ def test_state_survives_saving(way, make):
     one, other = make(way), make(way)
     for loss in (2.0, 1.0):
         one.weights(losses(landmarks=loss, expression=1.0))
+        one.follow(losses(landmarks=loss, expression=1.0), losses(landmarks=loss / 2, expression=0.9))
         one.end_epoch({"landmarks": loss, "expression": 1.0})
     other.load({name: tensor.clone() for name, tensor in one.state().items()})
+    for weighting in (one, other):
+        weighting.follow(losses(landmarks=1.0, expression=1.0), losses(landmarks=0.9, expression=0.3))
     values = losses(landmarks=0.5, expression=0.9)
     assert {name: weight.item() for name, weight in one.weights(values).items()} == {
         name: weight.item() for name, weight in other.weights(values).items()
@@ -82,14 +85,47 @@ def test_dynamic_average_favours_the_task_that_falls_slowly(make):
     assert sum(weight.item() for weight in uneven.values()) == pytest.approx(2)
 
 
-def test_famo_evens_out_relative_progress(make):
-    weighting = make("famo")
+def test_famo_begins_with_equal_shares(make):
     values = losses(landmarks=0.01, expression=2.0)
-    weights = weighting.weights(values)
-    shares = {name: (weights[name] * values[name]).item() for name in values}
-    assert shares["landmarks"] == pytest.approx(shares["expression"], rel=1e-4)
-    for step in range(1, 40):
-        falling = losses(landmarks=0.01 * 0.9**step, expression=2.0)
-        weights = weighting.weights(falling)
-    shares = {name: (weights[name] * falling[name]).item() for name in falling}
-    assert shares["expression"] > shares["landmarks"]
+    shares = [(weight * values[name]).item() for name, weight in make("famo").weights(values).items()]
+    assert shares[0] == pytest.approx(shares[1], rel=1e-4)
+
+
+def test_famo_moves_weight_to_the_task_that_falls_slowly(make):
+    """The fall of each step counts, so the share goes on moving as long as one task falls faster."""
+    weighting = make("famo")
+    values, ratios = losses(landmarks=0.01, expression=2.0), []
+    for _ in range(3):
+        for _ in range(50):
+            fallen = {"landmarks": values["landmarks"] * 0.98, "expression": values["expression"] * 0.999}
+            weighting.follow(values, fallen)
+            values = fallen
+        weights = weighting.weights(values)
+        shares = {name: (weights[name] * values[name]).item() for name in values}
+        ratios.append(shares["expression"] / shares["landmarks"])
+    assert ratios[0] > 1.5
+    assert ratios == sorted(ratios)
+
+
+def test_famo_follows_the_authors_update(make):
+    """Against their code's formula: Adam on `grad(softmax(xi)) . fall` with decay, from the published constants."""
+    weighting, generator = make("famo"), torch.Generator().manual_seed(0)
+    xi = torch.zeros(2, requires_grad=True)
+    adam = torch.optim.Adam([xi], lr=0.025, weight_decay=0.001)
+    for _ in range(20):
+        before, after = torch.rand(2, 2, generator=generator) + 0.1
+        weighting.follow(
+            losses(landmarks=before[0], expression=before[1]), losses(landmarks=after[0], expression=after[1])
+        )
+        (xi.grad,) = torch.autograd.grad(xi.softmax(0), xi, grad_outputs=before.log() - after.log())
+        adam.step()
+    equal = losses(landmarks=1, expression=1)
+    told = [weight.item() for weight in weighting.weights(equal).values()]
+    assert told == pytest.approx((2 * xi.detach().softmax(0)).tolist(), rel=1e-5)
+
+
+def test_famo_leaves_absent_tasks_where_they_were(make):
+    weighting = make("famo")
+    weighting.follow(losses(landmarks=1), losses(landmarks=0.5))
+    weighting.follow({}, {})
+    assert weighting.weights(losses(landmarks=1, expression=1))["expression"].item() == pytest.approx(1.0)
