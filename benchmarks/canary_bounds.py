@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.sources import SAMPLE, faces_of_test
 from model.cli.workspace import DATA, TRAIN
 from model.data.codec import box_area
@@ -26,7 +26,7 @@ from model.evaluation.markdown import markdown
 from model.schema import EXPRESSIONS
 from model.serving.comparison import Tally, compare
 from model.serving.predictor import Predictor
-from model.storage import read_bytes, read_json, write_json
+from model.storage import read_bytes
 from model.weights import load_meta
 
 KIND = "canary-bounds"
@@ -38,11 +38,12 @@ Break = Callable[[Face], Face]
 
 
 def main() -> None:
-    """Ask all models about each test face of the sample, print the table."""
-    options = _parse()
-    if options.table:
-        say(table(read_json(options.table)))
-        return
+    """Measure, or print the table of what was measured."""
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
+    """Ask all models about each test face of the sample."""
     torch.set_num_threads(1)
     faces = faces_of_test(SAMPLE, options.data, every=options.every)
     pictures = [(read_bytes(record.image, faces.data), face_box(record)) for record in faces.records]
@@ -58,15 +59,13 @@ def main() -> None:
         {"challenger": name, **difference(champion, [spoil(answer, change) for answer in champion])}
         for name, change in BROKEN.items()
     ]
-    report = {
+    return {
         "format": 1,
         "kind": KIND,
         "champion": load_meta(options.champion).weights_digest[:12],
         "faces": len(pictures),
         "rows": rows,
     }
-    write_json(options.out, report)
-    say(table(report))
 
 
 def ask(weights: Path, pictures: list[tuple[bytes, Any]]) -> list[dict[str, Any]]:
@@ -88,7 +87,7 @@ def spoil(answer: Mapping[str, Any], change: Break) -> dict[str, Any]:
     return {**answer, "faces": [change(face) for face in answer["faces"]]}
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """A row a challenger."""
     heads = [f"{report['faces']} faces", "faces that disagree %", "points apart, % of the face"]
     cells = [
@@ -122,15 +121,13 @@ BROKEN: dict[str, Break] = {
 }
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.canary_bounds", description=__doc__.splitlines()[0])
     parser.add_argument("--champion", type=Path, default=TRAIN, help="weights (default: %(default)s)")
     parser.add_argument("--challengers", type=Path, nargs="*", default=[], help="other weights")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the sample")
     parser.add_argument("--every", type=int, default=1, help="each n-th test face")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/canary-bounds.json"))
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of a report, measure nothing")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

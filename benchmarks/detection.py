@@ -9,7 +9,7 @@ Run:
 """
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.perturb import Scene, blur, side_of
 from benchmarks.robustness import SAME_FACE
 from model.cli.workspace import DATA, VALID_MANIFEST
@@ -28,7 +28,6 @@ from model.errors import DataContractError
 from model.evaluation.answers import face_box, open_picture
 from model.evaluation.markdown import markdown
 from model.serving.detector import find_faces
-from model.storage import read_json, write_json
 
 KIND = "detection"
 CANVAS = (900, 700)
@@ -66,11 +65,11 @@ class Found(NamedTuple):
 
 
 def main() -> None:
-    """Measure, print the table."""
-    options = _parse()
-    if options.table:
-        say(table(read_json(options.table)))
-        return
+    """Measure, or print the table of what was measured."""
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
     data = options.project / DATA
     records = [item for item in read_manifest(options.project / VALID_MANIFEST) if item.split == "val" and item.points]
     if not records:
@@ -79,9 +78,7 @@ def main() -> None:
         )
     scenes = [(record.record_id, Scene(open_picture(record, data), face_box(record))) for record in records]
     rows = [{**layout._asdict(), **summarise(measure(scenes, layout))} for layout in LAYOUTS]
-    report = {"format": 1, "kind": KIND, "faces": len(records), "scores": list(SCORES), "rows": rows}
-    write_json(options.out, report)
-    say(table(report))
+    return {"format": 1, "kind": KIND, "faces": len(records), "scores": list(SCORES), "rows": rows}
 
 
 def measure(scenes: Sequence[tuple[str, Scene]], layout: Layout) -> list[Found]:
@@ -120,7 +117,7 @@ def summarise(found: Iterable[Found]) -> dict[str, Any]:
     }
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """A row a layout, a column a score."""
     heads = [f"{report['faces']} faces a row: found %; other finds", *(f"from {score:g}" for score in report["scores"])]
     cells = [
@@ -130,12 +127,10 @@ def table(report: Mapping[str, Any]) -> str:
     return markdown(heads, cells)
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__.splitlines()[0])
     parser.add_argument("--project", type=Path, default=Path(), help="folder with data/ and a validated manifest")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/detection.json"))
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of a report, measure nothing")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

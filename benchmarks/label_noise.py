@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.sample.plan import Sizes, plan_faces
 from model.audit.audit import find_suspects
 from model.audit.classifier import Labels, Probabilities, fold_groups, out_of_fold
@@ -30,7 +30,6 @@ from model.data.manifest import data_digest, read_manifest
 from model.evaluation.expression import majority_label
 from model.evaluation.markdown import markdown
 from model.schema import EXPRESSIONS, NO_LABEL, FaceRecord
-from model.storage import read_json, write_json
 
 KIND = "label-noise"
 FALSE_FLAGS = 0.1
@@ -40,10 +39,10 @@ SIZES = Sizes(train_landmarks=700, train_expressions=1400, val=200, test=600)
 
 def main() -> None:
     """Measure, or print the table of what was measured."""
-    options = _parse()
-    if options.table:
-        say(table(read_json(options.table)))
-        return
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
     torch.set_num_threads(1)
     config = load_config(PARAMS_FILE)
     records = read_manifest(options.manifest)
@@ -56,7 +55,7 @@ def main() -> None:
     views = views_of(faces, net, data=options.data, seed=config.seed)
     trial = Trial(config.audit, faces, views, seed=config.seed)
     rows = [trial.unchanged(), *(trial.planted(options.share, seed) for seed in range(options.plantings))]
-    report = {
+    return {
         "format": 1,
         "kind": KIND,
         "data_digest": data_digest(records),
@@ -64,8 +63,6 @@ def main() -> None:
         "audit": config.audit.model_dump(),
         "rows": rows,
     }
-    write_json(options.out, report)
-    say(table(report))
 
 
 class Trial:
@@ -135,7 +132,7 @@ def true_labels(faces: Sequence[FaceRecord]) -> Labels:
     return np.array([EXPRESSIONS.index(name) for name in names], dtype=np.int64)
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """Markdown: the unchanged set, then the mean over the plantings."""
     heads = ["labels", "wrong", "found at 10 % false", "of planted alone", "flagged", "of wrong %", "of right %"]
     plantings = [row for row in report["rows"] if row["planted"]]
@@ -175,7 +172,7 @@ def _share(values: Any) -> float | None:
     return round(float(np.mean(values)), 4) if len(values) else None
 
 
-def _parse() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label_noise", description=__doc__.splitlines()[0])
     parser.add_argument("--manifest", type=Path, default=Path("artifacts/manifest.valid.parquet"))
     parser.add_argument("--data", type=Path, default=Path("data"))
@@ -183,12 +180,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--landmarks", type=Path, help="weights that find points, instead of training some")
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--plantings", type=int, default=5)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of a report, measure nothing")
-    options = parser.parse_args()
-    if options.table is None and options.out is None:
-        parser.error("--out is needed, or --table")
-    return options
+    return parser
 
 
 if __name__ == "__main__":

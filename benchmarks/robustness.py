@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.perturb import CONDITIONS, Condition, Scene, perturb
 from benchmarks.scores import FAILURE, score
 from benchmarks.sources import SAMPLE, Faces, faces_of_test
@@ -28,12 +28,11 @@ from model.cli.app import PARAMS_FILE
 from model.cli.recipe import read_recipe
 from model.config import EvaluateConfig, load_config
 from model.data.codec import is_face_crop, overlap
-from model.errors import CheckpointError
+from model.errors import CheckpointError, ConfigError
 from model.evaluation.answers import face_box, open_picture
 from model.evaluation.markdown import markdown
 from model.schema import Box, FaceRecord
 from model.serving.predictor import Predictor
-from model.storage import read_json, write_json
 from model.weights import load_meta
 
 KIND = "robustness"
@@ -52,10 +51,12 @@ COLUMNS = {
 
 def main() -> None:
     """Measure, or print the table of what was measured."""
-    options = _parse()
-    if options.table:
-        say(table(read_json(options.table)))
-        return
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
+    if options.data is None:
+        raise ConfigError("--data: needed to measure; or show a kept report with --table")
     torch.set_num_threads(options.threads)
     predictor, meta = Predictor(options.weights), load_meta(options.weights)
     config = load_config(PARAMS_FILE, read_recipe(options.recipe))
@@ -68,9 +69,7 @@ def main() -> None:
     ]
     digests = {"weights_digest": meta.weights_digest, "trained_on": meta.data_digest}
     settings = {"recipe": options.recipe, "seed": options.seed, "every": options.every}
-    report = {"format": 1, "kind": KIND, **digests, **settings, "rows": rows}
-    write_json(options.out, report)
-    say(table(report))
+    return {"format": 1, "kind": KIND, **digests, **settings, "rows": rows}
 
 
 def measure(
@@ -111,7 +110,7 @@ def answer_changed(
     return _faces(predictor, changed, [changed.box])[0]
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """A Markdown table a source; n in the heads, intervals beside the values."""
     parts = []
     for source in dict.fromkeys(row["source"] for row in report["rows"]):
@@ -155,21 +154,16 @@ def _faces(predictor: Predictor, scene: Scene, boxes: Sequence[Box] | None) -> l
     return faces
 
 
-def _parse() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.robustness", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=Path("weights"))
     parser.add_argument("--data", type=Path, help="folder with the sources of the recipe")
     parser.add_argument("--sample", type=Path, default=Path("data"), help="folder with the sources of params.yaml")
     parser.add_argument("--recipe", default="real-cpu")
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--every", type=int, default=1, help="take each n-th face only")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of a report, measure nothing")
-    options = parser.parse_args()
-    if options.table is None and (options.data is None or options.out is None):
-        parser.error("--data and --out are needed, or --table")
-    return options
+    return parser
 
 
 if __name__ == "__main__":

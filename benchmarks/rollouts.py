@@ -6,7 +6,6 @@ Run:
 
 import argparse
 import time
-from collections.abc import Mapping
 from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.load.phases import Load, under_load
 from benchmarks.load.pictures import cases
 from model.cli import workspace
@@ -24,7 +23,6 @@ from model.evaluation.markdown import markdown
 from model.serving import server
 from model.serving.archive import package
 from model.serving.rollout import replace
-from model.storage import read_json, write_json
 from model.weights import load_meta
 
 ANSWERS = 200
@@ -33,11 +31,11 @@ _PHASE_S = 600
 
 
 def main() -> None:
-    """Change versions under load, print the table."""
-    options = _parse()
-    if options.table:
-        say(table(read_json(options.table)))
-        return
+    """Measure, or print the table of what was measured."""
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
     with TemporaryDirectory() as scratch:
         seen = change_versions(
             load_config(options.params),
@@ -48,10 +46,7 @@ def main() -> None:
             answers=options.answers,
         )
     weights = load_meta(options.weights).weights_digest
-    report = {"format": 1, "kind": "rollouts", "weights_digest": weights, "clients": options.clients, **seen}
-    if options.out:
-        write_json(options.out, report)
-    say(table(report))
+    return {"format": 1, "kind": "rollouts", "weights_digest": weights, "clients": options.clients, **seen}
 
 
 def change_versions(
@@ -81,7 +76,7 @@ def change_versions(
     return {"failures": load.failures, "versions": load.versions(), "phases": _rows(load, took)}
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """A row a phase."""
     rows = [
         [
@@ -108,16 +103,14 @@ def _rows(load: Load, took: list[float]) -> list[dict[str, Any]]:
     return rows
 
 
-def _parse() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rollouts", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=workspace.TRAIN, help="weights that all answer with")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--changes", type=int, default=10, help="updates and roll-backs (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=4, help="that ask without a pause (default: %(default)s)")
     parser.add_argument("--answers", type=int, default=ANSWERS, help="least of a phase (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="write the report there")
-    parser.add_argument("--table", type=Path, help="print the table of a report; measure nothing")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

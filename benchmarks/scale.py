@@ -22,14 +22,13 @@ from typing import Any
 
 import psutil
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.scale_faces import SOURCE, Planted, make_set
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE
 from model.cli.recipe import write_values
 from model.errors import FaceError, GateError
 from model.evaluation.markdown import markdown
-from model.storage import read_json, write_json
 
 KIND = "scale"
 COPIES = 0.01
@@ -44,13 +43,16 @@ _ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Measure each size, or print the table of what was measured."""
-    options = _parse()
-    report = read_json(options.table) if options.table else _report(options)
-    say(table(report))
-    missed = missed_goals(report)
+    """Measure, or print the table of what was measured; then see whether it meets the goals."""
+    missed = missed_goals(measure_or_show(_parser(), _measure, table))
     if missed:
         raise GateError(f"scale: {'; '.join(missed)}")
+
+
+def _measure(options: argparse.Namespace) -> Report:
+    rows = [measure(faces, seed=options.seed, work=options.work) for faces in options.faces]
+    about = {"format": 1, "kind": KIND, "cores": os.cpu_count(), "load_average": round(os.getloadavg()[2], 1)}
+    return {**about, "seed": options.seed, "copies": COPIES, "rows": rows}
 
 
 def measure(faces: int, *, seed: int, copies: float = COPIES, work: Path | None = None) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def run_step(folder: Path, step: str) -> dict[str, float]:
     return {"s": round(seconds, 1), "cpu_s": round(_processor_s() - used, 1), "peak_mb": round(peak)}
 
 
-def missed_goals(report: Mapping[str, Any]) -> list[str]:
+def missed_goals(report: Report) -> list[str]:
     """A sentence for each goal that a size misses."""
     missed = []
     for row in report["rows"]:
@@ -104,7 +106,7 @@ def missed_goals(report: Mapping[str, Any]) -> list[str]:
     return missed
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """Markdown: a line a size; seconds in brackets are the processor's."""
     heads = ["faces", *(f"{step}, {unit}" for step in STEPS for unit in ("s", "MB")), "ms a face", "copies found"]
     rows = [
@@ -117,15 +119,6 @@ def table(report: Mapping[str, Any]) -> str:
         for row in report["rows"]
     ]
     return markdown(heads, rows)
-
-
-def _report(options: argparse.Namespace) -> dict[str, Any]:
-    rows = [measure(faces, seed=options.seed, work=options.work) for faces in options.faces]
-    about = {"format": 1, "kind": KIND, "cores": os.cpu_count(), "load_average": round(os.getloadavg()[2], 1)}
-    report = {**about, "seed": options.seed, "copies": COPIES, "rows": rows}
-    if options.out:
-        write_json(options.out, report)
-    return report
 
 
 def _found(planted: Planted, quarantine: Path) -> dict[str, Any]:
@@ -164,14 +157,12 @@ def _cells(step: Mapping[str, float]) -> Sequence[str]:
     return f"{step['s']:.0f} ({step['cpu_s']:.0f})", f"{step['peak_mb']:,}"
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").splitlines()[0])
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--faces", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="sizes of the sets")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="where the sets are made, instead of the system's temporary folder")
-    parser.add_argument("--out", type=Path, help="write the report there")
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of a report, measure nothing")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 from tqdm import tqdm
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.load.clients import Target
 from benchmarks.load.pictures import cases
 from benchmarks.load.servers import torchserve_and_router
@@ -27,7 +27,6 @@ from model.evaluation.markdown import markdown
 from model.serving import running
 from model.serving.archive import package
 from model.serving.metrics import METRICS_PATH
-from model.storage import read_json, write_json
 from model.weights import load_meta
 
 SAMPLE_S = 10.0
@@ -36,27 +35,24 @@ WARM_SHARE = 1 / 3
 
 
 def main() -> None:
-    """Soak, print the table."""
-    options = _parse()
-    if options.table:
-        say(table(read_json(options.table)))
-        return
+    """Measure, or print the table of what was measured."""
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
     config = load_config(options.params)
     with TemporaryDirectory() as scratch:
         state = Path(scratch) / "endpoint"
         archive = package(config.package, weights=options.weights, out=Path(scratch) / "archive")
         with torchserve_and_router(config, archive, state) as targets:
             seen = soak(targets["router"], state, minutes=options.minutes)
-    report = {
+    return {
         "format": 1,
         "kind": "soak",
         "weights_digest": load_meta(options.weights).weights_digest,
         "minutes": options.minutes,
         **seen,
     }
-    if options.out:
-        write_json(options.out, report)
-    say(table(report))
 
 
 def soak(target: Target, state: Path, *, minutes: float) -> dict[str, Any]:
@@ -97,7 +93,7 @@ def slopes(sizes: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: float(np.polyfit(minutes, [row[name] for row in kept], 1)[0]) for name in names}
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """Memory by process, and the two counts."""
     last = report["resident_mb"][-1]
     rows = [[name, f"{last[name]:.0f}", f"{slope:+.2f}"] for name, slope in report["mb_a_minute"].items()]
@@ -138,14 +134,12 @@ def _metrics(client: httpx.Client, target: Target) -> dict[str, float]:
     return sums
 
 
-def _parse() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=workspace.TRAIN, help="weights that answer")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--out", type=Path, help="write the report there")
-    parser.add_argument("--table", type=Path, help="print the table of a report; measure nothing")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.peers import COMPARED, time_peers
 from model.data.codec import Pixels, decode_image, decode_points
 from model.data.transforms import crop_face
@@ -33,7 +33,6 @@ from model.net.inference import FaceNet
 from model.schema import Box
 from model.serving.detector import find_faces
 from model.serving.predictor import MAX_PIXELS, Predictor
-from model.storage import read_json, write_json
 
 KIND = "speed"
 PICTURE = Path("artifacts/demo/astronaut.png")
@@ -43,18 +42,18 @@ OURS = "this network"
 
 
 def main() -> None:
-    """Measure in rounds, print the table."""
-    options = _parse()
-    if options.table:
-        say(table(read_json(options.table)))
-        return
+    """Measure, or print the table of what was measured."""
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
     core = _one_core()
     with TemporaryDirectory() as scratch:
         picture = _prepare(options.picture, Path(scratch))
         net, predictor = FaceNet.load(options.weights), Predictor(options.weights)
         box = _best_box(picture)
         rounds = [_round(net, predictor, picture, box, options) for _ in range(options.rounds)]
-    report = {
+    return {
         "format": 1,
         "kind": KIND,
         "weights_digest": net.meta.weights_digest,
@@ -69,9 +68,6 @@ def main() -> None:
         "rounds": options.rounds,
         "rows": summarise(rounds),
     }
-    if options.out:
-        write_json(options.out, report)
-    say(table(report))
 
 
 def time_ours(
@@ -148,7 +144,7 @@ def summarise(rounds: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, A
     ]
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """Markdown; the last column tells how many times our CPU time a peer takes for the same work."""
     lines = [
         [f"{row['who']}: {row['what']}", *(_cell(row[name]) for name in ("p50_ms", "p90_ms", "cpu_p50_ms", "ratio"))]
@@ -225,7 +221,7 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _parse() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=Path("weights"))
     parser.add_argument("--picture", type=Path, default=PICTURE)
@@ -233,9 +229,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--n", type=int, default=100, help="calls a row and round")
     parser.add_argument("--seconds", type=float, default=10.0, help="after which a row of a round stops")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of a report, measure nothing")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

@@ -19,28 +19,24 @@ from benchmarks.data_faults.copies import Label, copy_faces, thinned
 from benchmarks.data_faults.plant import double_results, row_results, whole_results
 from benchmarks.data_faults.results import missed_goals, report_of, table
 from benchmarks.data_faults.shifts import drift_rows
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from model.cli.app import PARAMS_FILE
 from model.cli.recipe import read_recipe
 from model.config import load_config
 from model.errors import GateError
-from model.storage import read_json, write_json
 
 THIN = 300
 """Faces of each split that set-wide faults are planted in."""
 
 
 def main() -> None:
-    """Measure, or print the table of what was measured."""
-    options = _parse()
-    report = read_json(options.table) if options.table else _measure(options)
-    say(table(report))
-    missed = missed_goals(report)
+    """Measure, or print the table of what was measured; then see whether it meets the goals."""
+    missed = missed_goals(measure_or_show(_parser(), _measure, table))
     if missed:
         raise GateError(f"planted faults: {'; '.join(missed)}")
 
 
-def _measure(options: argparse.Namespace) -> dict[str, Any]:
+def _measure(options: argparse.Namespace) -> Report:
     config = load_config(PARAMS_FILE, read_recipe(options.recipe) if options.recipe else {})
     with TemporaryDirectory(dir=options.work) as folder:
         copy = copy_faces(
@@ -56,19 +52,15 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         ]
     settings = config.validate_.model_dump(mode="json", exclude={"expected", "drift"})
     about = {"recipe": options.recipe, "faces": len(copy.faces), "seed": options.seed, "validate": settings}
-    report = report_of(rows, Counter(before.values()), **about)
-    write_json(options.out, report)
-    return report
+    return report_of(rows, Counter(before.values()), **about)
 
 
 def _split(face: Label) -> Any:
     return face["split"]
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.data_faults", description=(__doc__ or "").splitlines()[0]
-    )
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.data_faults", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with the sources of the recipe")
     parser.add_argument("--recipe", default="", help="recipe of other sources than those of params.yaml")
     parser.add_argument("--faces", type=int, default=0, help="at most so many of each source and split; 0: all")
@@ -76,12 +68,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--draws", type=int, default=100, help="draws by chance that must raise no alarm")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="where the copy is made, instead of the system's temporary folder")
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--table", type=Path, metavar="JSON", help="print the table of a report, measure nothing")
-    options = parser.parse_args()
-    if options.table is None and options.out is None:
-        parser.error("--out is needed, or --table")
-    return options
+    return parser
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run, say
 from benchmarks.load.clients import Target, ask
 from benchmarks.load.inside import measure_inside
 from benchmarks.load.pictures import Case, cases
@@ -28,7 +28,6 @@ from model.cli import workspace
 from model.config import dump_config, load_config, override, parse_config
 from model.evaluation.markdown import markdown
 from model.serving.archive import package
-from model.storage import read_json, write_json
 from model.weights import load_meta
 
 CLIENTS = (1, 8, 32)
@@ -36,27 +35,24 @@ CROWD = 64
 
 
 def main() -> None:
-    """Measure, print the tables."""
-    options = _parse()
-    if options.table:
-        say(tables(read_json(options.table)))
-        return
+    """Measure, or print the table of what was measured."""
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
     torch.set_num_threads(1)
-    report = {
+    return {
         "format": 1,
         "kind": "load",
         "weights_digest": load_meta(options.weights).weights_digest,
         "cores": os.cpu_count(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
-        "rows": measure(options),
+        "rows": compare(options),
         "overload": overload(options),
     }
-    if options.out:
-        write_json(options.out, report)
-    say(tables(report))
 
 
-def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+def compare(options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row a case: without a server, and by each server and number of clients."""
     rows = [
         {
@@ -111,7 +107,7 @@ def _load(target: Target, name: str, case: Case, clients: int, seconds: float) -
     return ask(target, body, clients=clients, seconds=seconds)
 
 
-def tables(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """Without a server, then by server and number of clients."""
     parts = ("decode", "detect", "crop", "forward", "predictor")
     inside = [
@@ -151,14 +147,12 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _parse() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=workspace.TRAIN, help="weights that all answer with")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--seconds", type=float, default=5.0, help="of each load (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="write the report there")
-    parser.add_argument("--table", type=Path, help="print the tables of a report; measure nothing")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

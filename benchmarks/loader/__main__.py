@@ -11,7 +11,7 @@ Run:
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import torch
 
-from benchmarks.entry import run, say
+from benchmarks.entry import Report, measure_or_show, run
 from benchmarks.loader.pictures import CROPS, PHOTOGRAPHS, Made, make
 from benchmarks.loader.rivals import Vary, decoders, plain, webdataset
 from model.cli.app import PARAMS_FILE
@@ -29,7 +29,6 @@ from model.config import Config, load_config
 from model.data.loader import make_loader
 from model.data.shards import write_shards
 from model.evaluation.markdown import markdown
-from model.storage import read_json, write_json
 
 BATCH = 64
 CASES = {"crops": CROPS, "photographs": PHOTOGRAPHS}
@@ -38,11 +37,11 @@ Road = Callable[[], Iterator[int]]
 
 
 def main() -> None:
-    """Measure, print the table."""
-    options = _parse()
-    if options.table:
-        say(table(read_json(options.table)))
-        return
+    """Measure, or print the table of what was measured."""
+    measure_or_show(_parser(), _measure, table)
+
+
+def _measure(options: argparse.Namespace) -> Report:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     config = load_config(PARAMS_FILE, {"train.batch_size": BATCH, "train.loader_workers": 0})
@@ -59,10 +58,7 @@ def main() -> None:
                 "made_s": round(time.process_time() - began, 2),
                 "rates": measure(config, made, seconds=options.seconds, repeats=options.repeats),
             }
-    report = {"format": 1, "kind": "loader", "input_size": config.train.net.input_size, "batch": BATCH, "cases": rows}
-    if options.out:
-        write_json(options.out, report)
-    say(table(report))
+    return {"format": 1, "kind": "loader", "input_size": config.train.net.input_size, "batch": BATCH, "cases": rows}
 
 
 def measure(config: Config, made: Made, *, seconds: float, repeats: int) -> dict[str, list[float]]:
@@ -112,7 +108,7 @@ def _rate(road: Road, seconds: float) -> float:
                 return faces / (time.process_time() - began)
 
 
-def table(report: Mapping[str, Any]) -> str:
+def table(report: Report) -> str:
     """Medians, and what share of this loader's rate, and of the fastest decoder's, each road has."""
     parts = []
     for name, case in report["cases"].items():
@@ -128,14 +124,12 @@ def table(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _parse() -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description=__doc__.splitlines()[0])
     parser.add_argument("--faces", type=int, default=2048, help="crops; an eighth of it photographs")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each road and turn (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="turns that count (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="write the report there")
-    parser.add_argument("--table", type=Path, help="print the table of a report; measure nothing")
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks.perturb import CONDITIONS
-from benchmarks.robustness import FOUND, answer_changed, measure, scene_of, table
+from benchmarks.robustness import FOUND, answer_changed, main, measure, scene_of, table
 from benchmarks.scores import score
 from benchmarks.sources import SAMPLE, Faces, faces_of_test
 from model.config import Config
 from model.config.data import Source, Splits
+from model.errors import ConfigError
 from model.evaluation.answers import answer_faces
 from model.net.inference import FaceNet
 from model.schema import EXPRESSIONS
@@ -82,6 +83,12 @@ def test_the_command_writes_a_report_and_its_table_again(project: Project) -> No
     assert {row["source"] for row in report["rows"]} == {"w300", "fer", "sample"}
     assert project.run("robustness", "--table", "robustness.json").stdout == measured.stdout == f"{table(report)}\n"
     assert measured.stdout.count("| grey |") == 3
+
+
+def test_without_the_folder_of_the_sources_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["robustness"])
+    with pytest.raises(ConfigError, match=r"--data.*--table"):
+        main()
 
 
 def test_missing_data_end_with_exit_code_3(project: Project) -> None:
