@@ -1,14 +1,15 @@
-"""What the finished runs say: a row a method, the trials of all methods in one picture, importances of the search."""
+"""Writes what the finished runs say: a table, all methods and all trials by both metrics, importances of the search."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.trial import create_trial
 
+from benchmarks.weightings.analysis import LEVEL, METRICS, Result, analyse
 from benchmarks.weightings.plan import FULL, TUNE, Plan, Run, planned_runs
 from model.config import SearchConfig
 from model.config.search import SearchRange
@@ -20,9 +21,6 @@ from model.search.plots import draw_importances
 from model.search.sampling import space_of
 from model.storage import atomic_path, read_json, write_json
 
-Result = Mapping[str, Any]
-
-_METRICS = ("nme", "macro_f1")
 _COLOURS = ("#2563eb", "#e8590c", "#0d9488", "#9333ea", "#ca8a04", "#db2777", "#475569", "#65a30d", "#1c2733")
 
 
@@ -44,74 +42,37 @@ def write_report(plan: Plan, *, results: Path, out: Path) -> dict[str, Any]:
         temporary.write_text("\n".join(tables(report)) + "\n")
     with atomic_path(out / "weightings") as folder:
         folder.mkdir()
-        for name, png in _pictures(plan, tuned):
+        for name, png in _pictures(plan, tuned, report):
             (folder / f"{name}.png").write_bytes(png)
     return report
 
 
-def analyse(plan: Plan, tuned: Mapping[Run, Result], full: Mapping[Run, Result]) -> dict[str, Any]:
-    """Means over the seeds, and gains over the single nets in percent of their means; positive is better."""
-    by_method = {
-        method: [full[run] for run in full if run.row == method] for method in plan.all_methods if _has(full, method)
-    }
-    singles = {
-        metric: _mean(by_method.get(getattr(plan.singles, metric), ()), metric)
-        for metric in _METRICS
-        if getattr(plan.singles, metric) in by_method
-    }
-    rows = {
-        method: _row(tuned.get(Run(TUNE, 1.0, method, 0)), by_method.get(method, []), singles)
-        for method in plan.all_methods
-        if _has(tuned, method) or method in by_method
-    }
-    code = {(result["code"]["git"][:10], result["code"]["dirty"]) for result in (*tuned.values(), *full.values())}
-    best = {name: row["gain"] for name, row in rows.items() if name in plan.methods and row.get("gain") is not None}
-    return {
-        "split": plan.split,
-        "seeds": plan.seeds,
-        "budget_of": plan.budget_of,
-        "code": [f"{revision}{' with changes' if dirty else ''}" for revision, dirty in sorted(code)],
-        "winner": max(best, key=lambda name: best[name]) if best else None,
-        "rows": rows,
-    }
-
-
 def tables(report: Mapping[str, Any]) -> Iterable[str]:
     """The report as Markdown."""
-    heads = ["method", "seeds", "NME %", "macro-F1 %", "gain over single nets %", "trials", "tuning s", "full s"]
+    first, heads = report["budget_of"], ["method", "seeds", "NME %", "macro-F1 %", "gain over single nets %"]
+    heads += [f"more than {first} (95 %)", "gain held out %", "trials", "tuning s", "a full run s", "all s"]
     yield markdown(heads, [_cells(name, row) for name, row in report["rows"].items()])
     yield ""
-    yield f"Split {report['split']}; mean and standard deviation over the seeds; budget of {report['budget_of']}."
+    yield (
+        f"Split {report['split']}; mean and standard deviation over the seeds; budget of {first}; "
+        f"interval of {100 * LEVEL:g} % over the seeds by Student's t."
+    )
     if report["winner"]:
-        yield f"Largest gain: {report['winner']}."
-
-
-def _row(tuned: Result | None, full: Sequence[Result], singles: Mapping[str, float]) -> dict[str, Any]:
-    row: dict[str, Any] = {"seeds": len(full)}
-    if tuned is not None:
-        row |= {"trials": len(tuned["trials"]), "tuning_s": tuned["seconds"], "picked": tuned["picked"]["overrides"]}
-    for metric in _METRICS:
-        values = [result["measured"][metric] for result in full if metric in result["measured"]]
-        if values:
-            spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            row[metric] = {
-                "mean": round(float(np.mean(values)), 3),
-                "sd": spread and round(spread, 3),
-                "values": values,
-            }
-    if full:
-        row["full_s"] = round(sum(result["seconds"] for result in full) / len(full), 1)
-    if len(singles) == len(_METRICS) and all(metric in row for metric in _METRICS):
-        nme, f1 = row["nme"]["mean"], row["macro_f1"]["mean"]
-        better = (1 - nme / singles["nme"], f1 / singles["macro_f1"] - 1)
-        row["gain"] = round(100 * float(np.mean(better)), 2)
-    return row
+        yield f"Largest gain on held-out training faces: {report['winner']}."
 
 
 def _cells(name: str, row: Mapping[str, Any]) -> list[str]:
-    values = [_spread(row.get(metric)) for metric in _METRICS]
-    plain = [row.get(key) for key in ("gain", "trials", "tuning_s", "full_s")]
+    values = [_spread(row.get(metric)) for metric in (*METRICS, "gain")]
+    values += [_difference(row.get("better_than_first")), _spread(row.get("gain_held_out"))]
+    plain = [row.get(key) for key in ("trials", "tuning_s", "full_s", "total_s")]
     return [name, str(row["seeds"]), *values, *("-" if value is None else f"{value:g}" for value in plain)]
+
+
+def _difference(value: Mapping[str, Any] | None) -> str:
+    if value is None or "interval" not in value:
+        return "-"
+    low, high = value["interval"]
+    return f"{value['mean']:.1f} ({low:.1f} to {high:.1f})"
 
 
 def _spread(value: Mapping[str, Any] | None) -> str:
@@ -120,8 +81,11 @@ def _spread(value: Mapping[str, Any] | None) -> str:
     return f"{value['mean']:.2f}" + (f" ± {value['sd']:.2f}" if value["sd"] is not None else "")
 
 
-def _pictures(plan: Plan, tuned: Mapping[Run, Result]) -> Iterable[tuple[str, bytes]]:
+def _pictures(plan: Plan, tuned: Mapping[Run, Result], report: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
     yield "trials", to_png(_draw_trials({run.row: result for run, result in tuned.items()}))
+    whole = {name: row for name, row in report["rows"].items() if all(metric in row for metric in METRICS)}
+    if whole:
+        yield "methods", to_png(_draw_methods(whole, report["split"]))
     for method in ("search", "random"):
         result = tuned.get(Run(TUNE, 1.0, method, 0))
         if result is not None and len(result["trials"]) >= 4:
@@ -142,11 +106,41 @@ def _draw_trials(tuned: Mapping[str, Result]) -> Figure:
             axes.scatter(nme, f1, s=18, color=colour, label=method)
             best = result["picked"]["values"]
             axes.scatter(best[NME], best[MACRO_F1], s=90, color=colour, marker="x")
+    every = [trial["values"] for result in tuned.values() for trial in result["trials"]]
+    _draw_front(axes, [(values[NME], values[MACRO_F1]) for values in every if {NME, MACRO_F1} <= set(values)])
     axes.set_xscale("log")
     axes.set_xlabel("val NME (% inter-ocular), cheap trials")
     axes.set_ylabel("val macro-F1 (%)")
     axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _draw_methods(rows: Mapping[str, Mapping[str, Any]], split: str) -> Figure:
+    """Full runs of every method: mean and standard deviation over the seeds."""
+    figure = Figure(figsize=(7, 4.8), dpi=144, layout="tight")
+    axes = figure.add_subplot()
+    for colour, (method, row) in zip(_COLOURS * len(rows), rows.items(), strict=False):
+        nme, f1 = row["nme"], row["macro_f1"]
+        axes.errorbar(
+            nme["mean"], f1["mean"], xerr=nme["sd"], yerr=f1["sd"], color=colour, marker="o", capsize=2, label=method
+        )
+    _draw_front(axes, [(row["nme"]["mean"], row["macro_f1"]["mean"]) for row in rows.values()])
+    axes.set_xlabel(f"{split} NME (% inter-ocular), full runs")
+    axes.set_ylabel(f"{split} macro-F1 (%)")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _draw_front(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """A step through the points that no other one beats in both metrics."""
+    front, best = [], float("-inf")
+    for nme, f1 in sorted(points, key=lambda point: (point[0], -point[1])):
+        if f1 > best:
+            front.append((nme, f1))
+            best = f1
+    if front:
+        nmes, f1s = zip(*front, strict=True)
+        axes.step(nmes, f1s, where="post", color="#94a3b8", linewidth=1, zorder=0)
 
 
 def _rebuild(method: str, result: Result) -> optuna.Study:
@@ -170,11 +164,3 @@ def _rebuild(method: str, result: Result) -> optuna.Study:
 def _read(plan: Plan, results: Path, stage: str) -> dict[Run, Result]:
     paths = {run: results / f"{run.key}.json" for run in planned_runs(plan, stage)}
     return {run: read_json(path) for run, path in paths.items() if path.exists()}
-
-
-def _has(results: Mapping[Run, Result], method: str) -> bool:
-    return any(run.row == method for run in results)
-
-
-def _mean(results: Sequence[Result], metric: str) -> float:
-    return float(np.mean([result["measured"][metric] for result in results]))
