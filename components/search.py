@@ -38,28 +38,37 @@ def search_worker(
 @component
 def choose(
     section: dict[str, Any],
+    register: dict[str, Any],
     seed: int,
     trials: dsl.Input[list[dsl.Artifact]],
     report: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.Markdown],
 ) -> dict[str, Any]:
-    """Returns the dotted names and values of the trial picked from the study's front."""
+    """Returns the dotted names and values of the trial picked from the study's front; MLflow is told of the study."""
     from pathlib import Path
 
     from components.pages import search_page
     from components.step import step
-    from model.config import SearchConfig, parse_section
+    from model.config import RegisterConfig, SearchConfig, parse_section
+    from model.registry.study_runs import StudyRuns
     from model.schema import to_json
     from model.search.pick import summarise
+    from model.search.places import Places
     from model.search.storage import common_storage
     from model.search.study import load_study
+    from model.search.trials import all_trials
     from model.storage import write_json
 
     with step("choose", inputs=trials, outputs=[report, summary]):
         common_storage()
-        study = trials[0].metadata["study"]
-        config = parse_section(SearchConfig, section, name="search").model_copy(update={"study": study})
-        result = summarise(load_study(config, Path(trials[0].path)), config)
+        name = trials[0].metadata["study"]
+        config = parse_section(SearchConfig, section, name="search").model_copy(update={"study": name})
+        study = load_study(config, Path(trials[0].path))
+        result = summarise(study, config)
+        experiment = parse_section(RegisterConfig, register, name="register").experiment
+        runs = StudyRuns(experiment, config, *(Places(Path(worker.path), name) for worker in trials))
+        runs.tell(all_trials(study))
+        runs.close(result)
         write_json(Path(report.path), to_json(result))
         Path(summary.path).write_text(search_page(result))
     return result.overrides

@@ -17,7 +17,7 @@ from components.search import search_worker
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
 from pipelines.judge import judge
-from pipelines.platform import CONFIG, accelerated, place, shared
+from pipelines.platform import CONFIG, REGISTRY, accelerated, place, shared
 
 NAME = "residual-mtl-search"
 STUDY = ("rmtl-s3", "rmtl-search")
@@ -49,8 +49,8 @@ def search(
             worked = search_worker(train=train, section=search, worker=worker, seed=seed, shards=faces.shards)
             accelerated(place(worked, secrets=STUDY, hours=24))
         trials = dsl.Collected(worked.outputs["trials"])
-        chosen = choose_trial(section=search, seed=seed, trials=trials)
-        overrides = place(chosen, secrets=STUDY).outputs["Output"]
+        chosen = choose_trial(section=search, register=register, seed=seed, trials=trials)
+        overrides = place(chosen, secrets=(*REGISTRY, "rmtl-search")).outputs["Output"]
         trained = train_model(
             section=train,
             overrides=overrides,

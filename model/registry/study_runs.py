@@ -5,6 +5,7 @@ nothing but the runs of that time, which the next `rmtl search` adds.
 """
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 
@@ -14,9 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 from model.config import SearchConfig, flatten
 from model.registry.client import Store, open_store
 from model.registry.tracking import RETRY_MAX_S, RETRY_S, log_params, log_points, start_run, sync_run
+from model.search import STORAGE
 from model.search.pick import SearchResult, metrics_of
 from model.search.places import Places
-from model.search.trials import DONE, SECONDS, origin
+from model.search.trials import DONE, SECONDS, given_up, origin
 from model.storage import digest_bytes
 from model.train.spool import SPOOL_FILE
 
@@ -25,13 +27,20 @@ TRIAL_TAG = "search.trial"
 STATE_TAG = "search.state"
 PICK_TAG = "search.pick"
 
+_STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
+
 _logger = logging.getLogger(__name__)
 
 
 class StudyRuns:
-    """Never raises: no failure of tracking may cost a search."""
+    """Never raises: no failure of tracking may cost a search.
 
-    def __init__(self, experiment: str, config: SearchConfig, places: Places) -> None:
+    Args:
+        places: where trials of the study were trained, as far as they can be seen from here; curves of other trials
+            are left out.
+    """
+
+    def __init__(self, experiment: str, config: SearchConfig, *places: Places) -> None:
         self._experiment = experiment
         self._config = config
         self._places = places
@@ -41,8 +50,10 @@ class StudyRuns:
         self._next = 0.0
 
     def tell(self, trials: Sequence[FrozenTrial]) -> None:
-        """Add the runs of trials that are finished and not told yet."""
-        fresh = [trial for trial in trials if trial.state in DONE and trial.number not in self._told]
+        """Add the runs of trials that are finished, or failed for good, and not told yet."""
+        lost = {trial.number for trial in given_up(trials)}
+        ended = [trial for trial in trials if trial.state in DONE or trial.number in lost]
+        fresh = [trial for trial in ended if trial.number not in self._told]
         if not fresh or time.monotonic() < self._next:
             return
         try:
@@ -73,7 +84,8 @@ class StudyRuns:
 
     def _tell(self, store: Store, trial: FrozenTrial) -> None:
         parent = self._start_parent(store)
-        spool = self._places.trial(origin(trial)) / SPOOL_FILE
+        spools = [place.trial(origin(trial)) / SPOOL_FILE for place in self._places]
+        spool = next((path for path in spools if path.is_file()), spools[0])
         run = sync_run(store, self._experiment, spool) or start_run(store, self._experiment, self._key(trial.number))
         tags = {
             MLFLOW_PARENT_RUN_ID: parent,
@@ -89,7 +101,7 @@ class StudyRuns:
         values = {f"best/{name.partition('/')[2]}": value for name, value in metrics_of(trial).items()}
         values["seconds"] = trial.user_attrs.get(SECONDS, 0.0)
         log_points(store, run, [(name, 0, began, value) for name, value in values.items()])
-        store.client.set_terminated(run, "FINISHED" if trial.state == TrialState.COMPLETE else "KILLED")
+        store.client.set_terminated(run, _STATUS[trial.state])
 
     def _start_parent(self, store: Store) -> str:
         if not self._parent:
@@ -106,4 +118,6 @@ class StudyRuns:
         return {**values, "space": ranges}
 
     def _key(self, number: int) -> str:
-        return digest_bytes(f"{self._places.here} {self._config.study} {number}".encode())[:32]
+        # A study that machines share has one run, whoever tells of it.
+        scope = STORAGE if os.environ.get(STORAGE) else self._places[0].here
+        return digest_bytes(f"{scope} {self._config.study} {number}".encode())[:32]

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import optuna
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner, SuccessiveHalvingPruner
 
 from model.config import SearchConfig, TrainRun
 from model.data.faces import read_index
 from model.errors import ConfigError
 from model.search.pick import SearchResult, summarise
 from model.search.places import Places
+from model.search.pruning import make_pruner
 from model.search.sampling import DrawSampler
 from model.search.storage import StudyStorage, open_storage, reached
 from model.search.training import Job, directions_of
@@ -86,21 +86,6 @@ def load_study(config: SearchConfig, folder: Path) -> optuna.Study:
             return optuna.load_study(study_name=config.study, storage=storage)
         except KeyError as error:
             raise ConfigError(f"search.study: no study {config.study} yet; run `rmtl search`") from error
-
-
-def make_pruner(config: SearchConfig, epochs: int) -> BasePruner:
-    """Halving keeps the better half after a quarter of the epochs, and after each doubling; Hyperband draws how early.
-
-    Its brackets go by a trial's number, which a trial that is taken up again shifts.
-    """
-    first = max(1, round(epochs / 4))
-    match config.pruner:
-        case "none":
-            return NopPruner()
-        case "halving":
-            return SuccessiveHalvingPruner(min_resource=first, reduction_factor=2)
-        case "hyperband":
-            return HyperbandPruner(min_resource=first, max_resource=epochs, reduction_factor=2)
 
 
 def study_digest(run: TrainRun, config: SearchConfig, data_digest: str) -> str:

@@ -20,7 +20,8 @@ from torch.distributed.run import main as torchrun
 from model.config import SearchConfig, TrainRun, parse_section
 from model.errors import FaceError
 from model.search.places import Places
-from model.search.study import load_study, make_pruner
+from model.search.pruning import make_pruner
+from model.search.study import load_study
 from model.search.training import Judge
 from model.storage import read_json
 from model.train.failure import FAILURE_FILE, read, record

@@ -93,7 +93,8 @@ def test_a_method_waits_for_the_budget(ground):
 
 
 def test_methods_are_tuned_within_the_budget_trained_and_reported(ground, tmp_path):
-    for key in ("hand-set-tune-0", "search-tune-0", "search-full-0", "single-landmarks-tune-0"):
+    single_net = ("single-landmarks-tune-0", "single-landmarks-full-0")
+    for key in ("hand-set-tune-0", "search-tune-0", "search-full-0", *single_net):
         execute(key, ground)
     budget, tuned = (read_json(ground.results / f"{name}-tune-0.json") for name in ("hand-set", "search"))
     assert (budget["budget_s"], len(budget["trials"])) == (None, 2)
@@ -106,6 +107,9 @@ def test_methods_are_tuned_within_the_budget_trained_and_reported(ground, tmp_pa
     assert {"nme", "macro_f1"} <= set(full["measured"])
     single = read_json(ground.results / "single-landmarks-tune-0.json")
     assert all(list(trial["values"]) == ["val/nme_interocular"] for trial in single["trials"])
+    alone = read_json(ground.results / "single-landmarks-full-0.json")["measured"]
+    assert "nme" in alone
+    assert "macro_f1" not in alone
     assert not any((ground.data / "runs").iterdir())
     report = write_report(load_plan(ground.study), results=ground.results, out=tmp_path)
     assert report["rows"]["search"]["nme"]["by_seed"] == {"0": round(full["measured"]["nme"], 3)}

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from mlflow import MlflowClient
 
 from model.serving import server
 from tests.pipelines.project import Project, Run, make_project
@@ -213,6 +214,13 @@ def test_a_search_trains_with_the_choice_of_its_workers(project: Project, first:
     assert [run.steps.count(name) for name in ("search", "choose", "train", "register")] == [2, 1, 1, 1]
     meta = output(project, "train", "weights") / "meta.json"
     assert f'"expression_weight": {chosen["overrides"]["train.loss.expression_weight"]}' in meta.read_text()
+    client = MlflowClient(f"sqlite:///{project.root}/mlflow.db")
+    runs = client.search_runs([item.experiment_id for item in client.search_experiments()], "tags.`search.study` != ''")
+    (parent,) = [item for item in runs if "search.pick" in item.data.tags]
+    trials = [item for item in runs if item.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(trials) == chosen["finished"]
+    # The curves of every worker's trials, whichever worker they were trained by.
+    assert all("train/landmarks" in item.data.metrics for item in trials)
 
 
 @pytest.mark.long

@@ -105,6 +105,8 @@ def _check_runs(folder, result):
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert parent.data.tags["search.pick"] == "score"
     assert parent.data.tags["search.pick.trial"] == str(result["trial"])
+    for name, value in result["overrides"].items():
+        assert float(parent.data.tags[f"search.pick.{name}"]) == pytest.approx(value, rel=1e-5)
     (picked,) = [run for run in nested if run.data.tags["search.trial"] == str(result["trial"])]
     assert picked.data.metrics["best/nme_interocular"] == pytest.approx(result["values"]["val/nme_interocular"])
     assert "train/landmarks" in picked.data.metrics

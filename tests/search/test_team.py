@@ -9,14 +9,15 @@ from pathlib import Path
 import optuna
 import pytest
 import yaml
-from optuna.pruners import HyperbandPruner, SuccessiveHalvingPruner
+from optuna.pruners import HyperbandPruner
 from optuna.trial import TrialState
 
 from model.config import dump_config, override, parse_config
 from model.errors import ConfigError
 from model.search.places import Places
+from model.search.pruning import Halving, make_pruner
 from model.search.storage import open_storage
-from model.search.study import create_study, load_study, make_pruner, search
+from model.search.study import create_study, load_study, search
 from model.search.training import Job, Judge, directions_of, values_of
 from model.search.trials import METRICS, PRUNED_AT
 
@@ -147,10 +148,36 @@ def test_a_trial_is_judged_by_held_out_metrics(config, objective, values, direct
 
 
 def test_the_pruner_is_a_matter_of_configuration(config):
-    kinds = {"halving": SuccessiveHalvingPruner, "hyperband": HyperbandPruner}
+    kinds = {"halving": Halving, "hyperband": HyperbandPruner}
     for name, kind in kinds.items():
         section = config.search.model_copy(update={"pruner": name, "objective": "score"})
         assert type(make_pruner(section, 8)) is kind
+
+
+def decisions(pruner, cut_off):
+    """Whether each trial is stopped after its first step, where those of `cut_off` are killed there once."""
+    study = optuna.create_study(direction="minimize", pruner=pruner)
+    stopped = []
+    for place, value in enumerate((4.0, 6.0, 5.5, 5.0, 4.5, 5.2, 3.9)):
+        if place in cut_off:
+            killed = study.ask()
+            killed.report(value, 1)
+            killed.should_prune()
+            study.tell(killed, state=TrialState.FAIL)
+        trial = study.ask()
+        trial.report(value, 1)
+        stopped.append(trial.should_prune())
+        study.tell(trial, None if stopped[-1] else value, state=TrialState.PRUNED if stopped[-1] else None)
+    return stopped
+
+
+@pytest.mark.parametrize("cut_off", [(0,), (3,), (1, 2), (0, 1, 2, 3)])
+def test_halving_decides_as_if_no_trial_had_been_cut_off(config, cut_off):
+    """T22: a trial that was cut off and its repeat count once."""
+    section = config.search.model_copy(update={"pruner": "halving", "objective": "nme"})
+    straight = decisions(make_pruner(section, 4), ())
+    assert set(straight) == {True, False}
+    assert decisions(make_pruner(section, 4), cut_off) == straight
 
 
 @pytest.mark.parametrize(
