@@ -3,19 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-
 from model.audit.audit import Suspect
+from model.data.sheet import Tile, draw_sheet
 from model.data.transforms import crop_face
 from model.evaluation.answers import face_box, open_picture
 from model.schema import FaceRecord
-from model.storage import atomic_path
 
 _CROP = 128
 _CROP_SCALE = 1.4
-_COLUMNS = 8
-_MOST = 32
+_MOST = 36
 
 
 def write_sheet(path: Path, suspects: Sequence[Suspect], records: Sequence[FaceRecord], data: Path) -> int:
@@ -25,19 +21,10 @@ def write_sheet(path: Path, suspects: Sequence[Suspect], records: Sequence[FaceR
     """
     by_id = {record.record_id: record for record in records if not record.restricted}
     shown = [suspect for suspect in suspects if suspect.row in by_id][:_MOST]
-    path.unlink(missing_ok=True)
-    if not shown:
-        return 0
-    lines = -(-len(shown) // _COLUMNS)
-    figure = Figure(figsize=(1.3 * _COLUMNS, 1.65 * lines), dpi=110, layout="constrained")
-    panels = list(np.ravel(figure.subplots(lines, _COLUMNS, squeeze=False)))
-    for axes in panels:
-        axes.set_axis_off()
-    for axes, suspect in zip(panels, shown, strict=False):
-        record = by_id[suspect.row]
-        crop, _ = crop_face(open_picture(record, data), face_box(record), size=_CROP, crop_scale=_CROP_SCALE)
-        axes.imshow(crop)
-        axes.set_title(f"{suspect.label}?\n{suspect.suggested} ({suspect.score:.2f})", fontsize=6.5, pad=2)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png")
+    draw_sheet(path, [_tile(suspect, by_id[suspect.row], data) for suspect in shown])
     return len(shown)
+
+
+def _tile(suspect: Suspect, record: FaceRecord, data: Path) -> Tile:
+    crop, _ = crop_face(open_picture(record, data), face_box(record), size=_CROP, crop_scale=_CROP_SCALE)
+    return Tile(crop, f"{suspect.label}?\n{suspect.suggested} ({suspect.score:.2f})")

@@ -189,7 +189,8 @@ def _print_validation(report: ValidationReport) -> None:
     for warning in report.warnings:
         typer.echo(f"  warning: {warning}")
     typer.echo(_drift_line(report.drift))
-    typer.echo(f"rules: {workspace.REPORTS / 'data_docs' / 'index.html'}   data digest: {report.data_digest}")
+    docs = workspace.DATA_DOCS
+    typer.echo(f"rules: {docs / 'index.html'}   worst rows: {docs / 'worst.html'}   data digest: {report.data_digest}")
 
 
 def _drift_line(drift: dict[str, Any]) -> str:

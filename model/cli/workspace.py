@@ -19,6 +19,7 @@ CANARY = ARTIFACTS / "canary"
 SEARCH = ARTIFACTS / "search"
 AUDIT = ARTIFACTS / "audit"
 
+DATA_DOCS = REPORTS / "data_docs"
 VALIDATION = REPORTS / "validation.json"
 EVALUATION = REPORTS / "evaluation.json"
 REGISTRATION = REPORTS / "registration.json"

@@ -11,6 +11,9 @@ from model.config.base import Count, Positive, Section, Share
 
 Reader = Literal["w300", "aflw", "affectnet", "affectnet2021", "rafdb", "class_folders", "generic"]
 Leak = Literal["stop", "aside"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+_TELL_GROUPS = ("w300", "aflw", "generic")
 
 
 class Splits(Section):
@@ -35,16 +38,23 @@ class Source(Section):
     """One benchmark in its official layout. `path` lies under `data/`; `votes` names a FER+ table below it.
 
     `persons` is a regular expression with one group, searched for in the names of pictures below `path`: what the group
-    holds is the person, who must not stand in two splits.
+    holds is the person, who must not stand in two splits. `people` names the population whose ids persons (or photos)
+    have, by default the source itself: equal ids in two sources of the same `people` are one person.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    name: Name
     reader: Reader
     path: str
     restricted: bool
     splits: Splits
     votes: str | None = None
     persons: str | None = None
+    people: Name | None = None
+
+    @property
+    def namespace(self) -> str:
+        """What the ids of persons and photos begin with in the manifest."""
+        return self.people or self.name
 
     @field_validator("path", "votes")
     @classmethod
@@ -66,6 +76,14 @@ class Source(Section):
     def _votes_have_a_reader(self) -> "Source":
         if self.votes is not None and self.reader != "class_folders":
             raise ValueError(f"votes belong to the reader class_folders, not to {self.reader}")
+        return self
+
+    @model_validator(mode="after")
+    def _people_have_ids(self) -> "Source":
+        if self.people is not None and self.persons is None and self.reader not in _TELL_GROUPS:
+            raise ValueError(
+                f"people needs ids of persons, which the reader {self.reader} does not give; name them by `persons`"
+            )
         return self
 
 

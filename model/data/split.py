@@ -1,7 +1,7 @@
 """Holding out a part of the training data for selection, by person or photo, never by picture."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from model.schema import FaceRecord
@@ -11,13 +11,25 @@ def hold_out(records: list[FaceRecord], *, sources: Iterable[str], share: float,
     """The records with about `share` of the training groups of `sources` moved to `val`.
 
     A group is a person or a photo, a lone record where neither is known; groups that share identical bytes move
-    together. Membership depends on the seed and the group alone, so that added data moves nothing else.
+    together. Membership depends on the seed and the group alone, so that added data moves nothing else. Only a group
+    that another source has placed in `train` or `val`, where sources share their `people`, goes there without a draw.
     """
     cut = set(sources)
     candidates = [record for record in records if record.source in cut and record.split == "train"]
     roots = _components(candidates)
-    held = {record.record_id for record in candidates if _draw(roots[_key(record)], seed) < share}
+    placed = _placed([record for record in records if record.source not in cut], roots)
+    held = {
+        record.record_id
+        for record in candidates
+        if placed.get(root := roots[_key(record)], "val" if _draw(root, seed) < share else "train") == "val"
+    }
     return [replace(record, split="val") if record.record_id in held else record for record in records]
+
+
+def _placed(others: Iterable[FaceRecord], roots: Mapping[str, str]) -> dict[str, str]:
+    """The split of each group that stands in `train` or `val` of other sources, `val` where it stands in both."""
+    known = {(record.split, roots[record.group]) for record in others if record.group and record.group in roots}
+    return {root: split for split in ("train", "val") for part, root in known if part == split}
 
 
 def _key(record: FaceRecord) -> str:

@@ -35,8 +35,8 @@ class Resampler:
 
     @classmethod
     def of_faces(cls, records: Sequence[FaceRecord], config: EvaluateConfig, *, seed: int) -> Self:
-        """Draws of the persons (or photos) of one source; a face of no known one stands for itself."""
-        clusters = [(record.source, record.group or record.record_id) for record in records]
+        """Draws of persons (or photos), in all their sources at once; a face of no known one stands for itself."""
+        clusters = [record.group or record.record_id for record in records]
         return cls(clusters, resamples=config.bootstrap, seed=seed, level=config.interval)
 
     def interval(self, contributions_NC: Array, finish: Finish, faces_N: npt.NDArray[np.bool_]) -> tuple[Array, Array]:

@@ -48,3 +48,41 @@ def test_membership_depends_on_seed_and_group_alone() -> None:
 def test_other_sources_and_test_faces_stay_where_they_are() -> None:
     records = [FaceRecord("a/1", "a", "test", "", "1.png"), FaceRecord("b/1", "b", "train", "", "1.png")]
     assert hold_out(records, sources=["a"], share=1.0, seed=0) == records
+
+
+def extract(source: str, splits: dict[str, str]) -> list[FaceRecord]:
+    """A face of each person of a source that shares its persons with others, in the split that is named."""
+    return [
+        FaceRecord(f"{source}/{who}", source, split, "", f"{source}/{who}.png", group=f"celeba/{who}")
+        for who, split in splits.items()
+    ]
+
+
+def split_of(records: list[FaceRecord]) -> dict[str, str]:
+    return {record.record_id: record.split for record in records}
+
+
+def test_person_of_two_sources_is_drawn_into_one_split() -> None:
+    """T05."""
+    people = dict.fromkeys(map(str, range(200)), "train")
+    splits = split_of(hold_out([*extract("a", people), *extract("b", people)], sources=["a", "b"], share=0.3, seed=5))
+    assert all(splits[f"a/{who}"] == splits[f"b/{who}"] for who in people)
+    assert {splits[f"a/{who}"] for who in people} == {"train", "val"}
+
+
+def test_person_goes_where_a_source_with_its_own_validation_part_has_placed_it() -> None:
+    """T05: no draw moves a person away from the split of another source; who is not there is drawn as ever."""
+    official = {str(who): "val" if who % 5 == 0 else "train" for who in range(100)}
+    given, own = extract("given", official), extract("own", dict.fromkeys(map(str, range(200)), "train"))
+    alone = split_of(hold_out(own, sources=["own"], share=0.3, seed=6))
+    splits = split_of(hold_out([*given, *own], sources=["own"], share=0.3, seed=6))
+    assert {who: splits[f"own/{who}"] for who in official} == official
+    strangers = [f"own/{who}" for who in range(100, 200)]
+    assert [splits[name] for name in strangers] == [alone[name] for name in strangers]
+
+
+def test_parts_that_a_source_names_itself_are_not_changed_for_another() -> None:
+    given = extract("given", {"1": "train", "2": "val", "3": "test"})
+    own = extract("own", {"1": "test", "2": "test", "3": "train"})
+    after = hold_out([*given, *own], sources=["own"], share=0.0, seed=0)
+    assert split_of(after) == split_of([*given, *own])

@@ -99,7 +99,7 @@ def test_over_budget_stops_after_writing_everything(bench: Bench) -> None:
     assert (bench.root / "reports/validation.json").is_file()
     page = bench.root / "reports/data_docs/index.html"
     links = re.findall(r'href="([^"]+)"', page.read_text())
-    assert len(links) == 3
+    assert len(links) == 4
     assert all((page.parent / link).is_file() for link in links)
 
 

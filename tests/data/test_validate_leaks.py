@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 
 from model.config.data import LeakageConfig, Source
@@ -69,6 +70,25 @@ def test_duplicates_are_found_across_data_sets(bench: Bench) -> None:
         bench.validate()
 
 
+def test_near_and_mirrored_duplicates_are_found_across_data_sets(bench: Bench) -> None:
+    """T04: copies that another source made of its own, smaller and compressed; those within a split stay."""
+    fer, made = make_class_folders(bench.root), make_generic(bench.root)
+    for number in range(10):
+        turned = texture(900 + number)[:, :: -1 if number % 2 else 1].copy()
+        write(bench.root / f"fer/train/happy/copy{number}.webp", encoded(cv2.resize(turned, (48, 48)), ".webp", 60))
+    write(bench.root / "fer/train/happy/same_split.webp", encoded(texture(800), ".webp", 60))
+    bench.index(fer, made)
+    report = bench.validate()
+    found = bench.quarantine()
+    assert sorted(found) == [f"fer/train/happy/copy{number}.webp" for number in range(10)]
+    assert report.quarantined == 10
+    for number in range(10):
+        rule, reason = found[f"fer/train/happy/copy{number}.webp"]
+        how = "mirrored " if number % 2 else ""
+        assert rule == "near_duplicates"
+        assert reason.startswith(f"near duplicate of the {how}made/test/{number:03}.webp in test")
+
+
 def test_face_listed_in_two_splits_stops_but_another_face_of_its_picture_does_not(bench: Bench) -> None:
     """T04."""
     source = make_generic(bench.root)
@@ -112,6 +132,51 @@ def test_person_named_by_the_pictures_is_found_in_two_splits(bench: Bench) -> No
     assert found["fer/train/happy/p7_1.webp"][0] == "groups_apart"
     assert found["fer/train/fear/odd.webp"][1].startswith("no_person: fer/train/fear/odd.webp, `train/fear/odd.webp`")
     assert len(found) == 2
+
+
+def _second_extract(bench: Bench, made: Source, split: str) -> Source:
+    """Other pictures of the persons that `made` has in training and in test, all in one part."""
+    subjects = [f"{part}{number}" for part in ("train", "test") for number in range(7)]
+    lines = []
+    for number, subject in enumerate(subjects):
+        write(bench.root / f"more/{number}.webp", encoded(texture(1200 + number), ".webp"))
+        lines.append(label_line(f"{number}.webp", split, expression="happy", subject=subject))
+    write(bench.root / "more/labels.jsonl", "\n".join(lines))
+    values = {"name": "more", "path": "more", "splits": {"train": ["train"], "test": ["test"]}}
+    return Source.model_validate(made.model_dump() | values)
+
+
+def test_official_splits_of_two_sources_that_share_their_people_are_compared(bench: Bench) -> None:
+    """T05: persons whom the sources place differently are found; without `people` the ids mean nothing."""
+    made = make_generic(bench.root)
+    more = _second_extract(bench, made, "test")
+    bench.index(made, more)
+    assert bench.validate().quarantined == 0
+    together = [source.model_copy(update={"people": "town"}) for source in (made, more)]
+    assert {str(record.group).split("/")[0] for record in bench.index(*together)} == {"town"}
+    with pytest.raises(DataContractError, match=r"groups_apart: 14 rows: .*group town/train0 is in test too: more/0"):
+        bench.validate()
+    assert sorted(bench.quarantine()) == [f"made/train/{number:03}.webp" for number in range(14)]
+
+
+def test_source_may_join_the_people_of_another_by_its_name(bench: Bench) -> None:
+    """T05: the held-out part follows the validation part of the other source."""
+    made = make_generic(bench.root)
+    more = _second_extract(bench, made, "train").model_copy(update={"people": "made"})
+    records = bench.index(made, more, holdout=1.0)
+    assert {record.split for record in records if record.source == "more"} == {"train", "val"}
+    assert all(record.split == "train" for record in records if record.group == "made/train0")
+    with pytest.raises(DataContractError, match=r"groups_apart: 7 rows: .*group made/test0 is in test too"):
+        bench.validate()
+    assert {rule for rule, _ in bench.quarantine().values()} == {"groups_apart"}
+
+
+def test_people_need_ids_of_persons(bench: Bench) -> None:
+    values = make_class_folders(bench.root).model_dump() | {"people": "town"}
+    with pytest.raises(ValueError, match="the reader class_folders does not give; name them by `persons`"):
+        Source.model_validate(values)
+    assert Source.model_validate(values | {"persons": "(p[0-9]+)_"}).namespace == "town"
+    assert Source.model_validate(values | {"people": None}).namespace == "fer"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 
 from model.evaluation.bootstrap import Resampler
 from model.evaluation.expression import macro_f1_of
+from model.schema import FaceRecord
 
 
 def mean_of(sums: np.ndarray) -> np.ndarray:
@@ -28,6 +29,23 @@ def test_one_person_with_many_pictures_widens_the_interval():
     grouped = Resampler(list(np.arange(200) // 10), resamples=500, seed=0, level=0.95)
     low, high = grouped.interval(terms, mean_of, np.ones(200, bool))
     assert high - low > 2 * (single[1] - single[0])
+
+
+def test_one_person_of_two_sources_is_drawn_as_a_whole(config):
+    def faces(people):
+        names = [(source, number) for source in "ab" for number in range(30)]
+        return [
+            FaceRecord(f"{source}/{n}", source, "test", "", f"{n}.png", group=f"{people or source}/{n}")
+            for source, n in names
+        ]
+
+    terms = np.stack([np.tile(np.random.default_rng(4).normal(0, 1, 30), 2), np.ones(60)], 1)
+    widths = []
+    for people in ("", "town"):
+        resampler = Resampler.of_faces(faces(people), config.evaluate, seed=0)
+        low, high = resampler.interval(terms, mean_of, np.ones(60, bool))
+        widths.append(float(high - low))
+    assert widths[1] > 1.2 * widths[0]
 
 
 def test_same_seed_same_interval_and_empty_slice_is_nan():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config.data import Source
-from model.data.readers.common import facts_text, record, require_file, require_folder, split_parts
+from model.data.readers.common import facts_text, group_of, record, require_file, require_folder, split_parts
 from model.errors import DataContractError
 from model.schema import LANDMARKS_19, FaceRecord
 
@@ -91,7 +91,7 @@ def _face(source: Source, split: str, part: str, table: Annotation, row: int) ->
         frontal if part == "test" else part,
         image,
         record_id=f"{source.name}/{image}#{row + 1}",
-        group=f"{source.name}/{table.names[row]}",
+        group=group_of(source, table.names[row]),
         box=[left, top, right, bottom],
         points19=table.points_NM2[row].ravel().tolist(),
         points19_mask=visible.tolist(),

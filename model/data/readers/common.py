@@ -71,6 +71,11 @@ def record(source: Source, split: str, subset: str, image: str, **fields: Any) -
     )
 
 
+def group_of(source: Source, who: str | int) -> str:
+    """The `group` of a person or photo: the same in all sources that have `people` in common."""
+    return f"{source.namespace}/{who}"
+
+
 def split_parts(source: Source) -> Iterator[tuple[str, str]]:
     """Pairs (our split, folder or row of the benchmark)."""
     for split in SPLITS:

@@ -20,6 +20,7 @@ from model.data.readers.common import (
     box_of,
     expression_fields,
     facts_text,
+    group_of,
     label_of,
     problem,
     read_lines,
@@ -91,7 +92,7 @@ def _parse(line: str, name: str, number: int) -> Label | str:
 
 def _face(source: Source, split: str, label: Label, place: str, occurrence: int) -> FaceRecord:
     fields: dict[str, Any] = {
-        "group": None if label.subject is None else f"{source.name}/{label.subject}",
+        "group": None if label.subject is None else group_of(source, label.subject),
         "box": label.box,
         "record_id": f"{source.name}/{label.image}" + (f"#{occurrence}" if occurrence > 1 else ""),
     }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from model.config.data import Source
-from model.data.readers.common import problem
+from model.data.readers.common import group_of, problem
 from model.schema import FaceRecord
 
 
@@ -23,4 +23,4 @@ def name_persons(source: Source, faces: Iterator[FaceRecord]) -> Iterator[FaceRe
             what = f"`{name}` does not fit the pattern `{pattern.pattern}` of index.sources {source.name}, persons"
             yield replace(face, problem=problem("no_person", face.image, what))
         else:
-            yield replace(face, group=f"{source.name}/{match[1]}") if match and match[1] is not None else face
+            yield replace(face, group=group_of(source, match[1])) if match and match[1] is not None else face

@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from model.config.data import Source
-from model.data.readers.common import box_of, pictures, problem, read_text, record, require_folder, split_parts
+from model.data.readers.common import (
+    box_of,
+    group_of,
+    pictures,
+    problem,
+    read_text,
+    record,
+    require_folder,
+    split_parts,
+)
 from model.errors import DataContractError
 from model.schema import FaceRecord
 
@@ -89,4 +98,4 @@ def _photo(source: Source, image: str) -> str:
     match = _FACE_OF_PHOTO.match(path.stem)
     photo = match["photo"] if match else path.stem
     scope = path.parts[0] if photo.isdigit() else str(path.parent)
-    return f"{source.name}/{scope}/{photo}"
+    return group_of(source, f"{scope}/{photo}")

@@ -23,6 +23,7 @@ from model.data.validate.pictures import Look, look_at
 from model.data.validate.report import write_quarantine
 from model.data.validate.rules import count_rules, leak_rules, row_rules, set_rules
 from model.data.validate.suite import Suites
+from model.data.validate.worst import write_worst
 from model.schema import EXPRESSIONS, SPLITS, FaceRecord, ValidationReport
 from model.storage import atomic_path, write_json
 
@@ -39,7 +40,8 @@ def validate_manifest(
 ) -> ValidationReport:
     """Write the valid manifest, the quarantine, the report and its Data Docs; then judge the set.
 
-    The Data Docs show the same outcomes as pages; apart from them every file is the same, byte for byte, on a rerun.
+    The Data Docs show the same outcomes as pages, and the worst rows as pictures; apart from the pages of Great
+    Expectations every file is the same, byte for byte, on a rerun.
 
     Raises:
         DataContractError: more bad rows than `budget`, an empty split, or a failed rule about the whole set. All
@@ -54,6 +56,7 @@ def validate_manifest(
         suites.write_docs()
         make_self_contained(docs)
         report = judgement.report(_labels_outside(records), drift)
+        write_worst(docs, judgement.moved, records, looks, config=config, data=data)
         write_index(docs, report)
     write_manifest(artifacts / VALID_FILE, judgement.kept)
     write_quarantine(artifacts / QUARANTINE_FILE, judgement.moved)

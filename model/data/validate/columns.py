@@ -45,7 +45,7 @@ def label_of(record: FaceRecord) -> str:
 
 def _row(index: int, record: FaceRecord, look: Look, margin: float) -> dict[str, object]:
     known = bool(record.width and record.height)
-    pairs = _pairs(record)
+    pairs = pairs_of(record)
     finite = bool(np.isfinite(pairs).all()) if len(pairs) else None
     return {
         "row": index,
@@ -73,7 +73,8 @@ def _has_label(record: FaceRecord) -> bool:
     return bool(record.points or record.points19 or record.expression)
 
 
-def _pairs(record: FaceRecord) -> Floats:
+def pairs_of(record: FaceRecord) -> Floats:
+    """All points of a face, the 68 before the 19, as (P, 2) pixels; P may be anything where rows are broken."""
     return np.array([*(record.points or ()), *(record.points19 or ())], dtype=np.float64).reshape(-1, 2)
 
 
@@ -114,7 +115,7 @@ def _shapes(records: list[FaceRecord]) -> pd.DataFrame:
 
 
 def _complete(record: FaceRecord) -> bool:
-    return len(record.points or ()) == 2 * LANDMARKS and bool(np.isfinite(_pairs(record)).all())
+    return len(record.points or ()) == 2 * LANDMARKS and bool(np.isfinite(pairs_of(record)).all())
 
 
 def _portion(records: list[FaceRecord]) -> pd.DataFrame:

@@ -9,6 +9,8 @@ from typing import Any
 
 from model.schema import ValidationReport
 
+WORST_PAGE = "worst.html"
+
 _REMOTE = re.compile(
     r'<link[^>]+href="https?://[^>]*>'
     r'|<script[^>]+src="https?://[^>]*>\s*</script>'
@@ -60,19 +62,28 @@ def write_index(folder: Path, report: ValidationReport) -> None:
         (part["expression"] for parts in report.counts["valid"].values() for part in parts.values()), {}
     )
     warnings = "".join(f"<p><b>warning</b> {escape(text)}</p>" for text in report.warnings)
-    (folder / "index.html").write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data validation</title>{_STYLE}<body>'
-        f"<h1>Data validation</h1><p>{report.valid:,} of {report.rows:,} rows are sound, {report.quarantined:,} in "
-        f"quarantine. Data digest {report.data_digest}. {links}</p>{warnings}<h2>Rules</h2>"
-        + _table(("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first"), rules)
+    body = (
+        f"<p>{report.valid:,} of {report.rows:,} rows are sound, {report.quarantined:,} in quarantine. "
+        f'Data digest {report.data_digest}. {links} &middot; <a href="{WORST_PAGE}">worst rows</a></p>{warnings}'
+        "<h2>Rules</h2>"
+        + table(("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first"), rules)
         + "<h2>Sound faces</h2>"
-        + _table(("source", "split", "faces", "68 points", "19 points", *names), faces)
-        + "</body></html>\n",
+        + table(("source", "split", "faces", "68 points", "19 points", *names), faces)
+    )
+    write_page(folder / "index.html", "Data validation", body)
+
+
+def write_page(path: Path, title: str, body: str) -> None:
+    """One of our own pages; `body` is HTML."""
+    path.write_text(
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>{_STYLE}<body>'
+        f"<h1>{title}</h1>{body}</body></html>\n",
         encoding="utf-8",
     )
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table of escaped cells."""
     titles = "".join(f"<th>{escape(name)}</th>" for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><tr>{titles}</tr>{body}</table>"

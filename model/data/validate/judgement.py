@@ -9,7 +9,7 @@ import pandas as pd
 
 from model.data.manifest import data_digest
 from model.data.validate.report import Quarantined, count_faces, rule_entry
-from model.data.validate.rules import Rule, reason_of
+from model.data.validate.rules import Rule, excess_of, reason_of
 from model.data.validate.suite import Outcome, Suites
 from model.errors import DataContractError
 from model.schema import SPLITS, FaceRecord, ValidationReport
@@ -43,14 +43,14 @@ class Judgement:
         outcomes = self._suites.run(name, table, rules) if rules else []
         moved: dict[int, Quarantined] = {}
         for rule, passed, _, rows in outcomes:
-            reasons = {
-                row: reason_of(rule, {str(name): value for name, value in table.iloc[row].items()}) for row in rows
-            }
+            values = {row: {str(name): value for name, value in table.iloc[row].items()} for row in rows}
+            reasons = {row: reason_of(rule, values[row]) for row in rows}
             if rule.kind in ("warning", "alarm") and not passed:
                 self._tell(rule, list(dict.fromkeys(reasons.values())) or [rule.reason])
             elif rule.kind not in ("warning", "alarm"):
                 for row, reason in reasons.items():
-                    moved.setdefault(row, Quarantined(self.kept[row], rule.name, rule.kind, reason))
+                    excess = excess_of(rule, values[row])
+                    moved.setdefault(row, Quarantined(self.kept[row], rule.name, rule.kind, reason, excess))
         self._outcomes += outcomes
         self.moved += [moved[row] for row in sorted(moved)]
         self.kept = [record for row, record in enumerate(self.kept) if row not in moved]

@@ -14,12 +14,13 @@ _FIRST = 10
 
 
 class Quarantined(NamedTuple):
-    """One row that left the set: which rule moved it, and why."""
+    """One row that left the set: which rule moved it, why, and how far it lies beyond the limit of that rule."""
 
     record: FaceRecord
     rule: str
     kind: str
     reason: str
+    excess: float
 
 
 def write_quarantine(path: Path, rows: Sequence[Quarantined]) -> None:

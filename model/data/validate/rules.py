@@ -147,6 +147,15 @@ def reason_of(rule: Rule, row: Mapping[str, Any]) -> str:
     return rule.reason.format(**row, limit=limit)
 
 
+def excess_of(rule: Rule, row: Mapping[str, Any]) -> float:
+    """How far a row that breaks the rule lies beyond its limit, in the unit of the column; 0 for a rule without one."""
+    value, least, most = (
+        row[rule.arguments["column"]],
+        *(rule.arguments.get(end) for end in ("min_value", "max_value")),
+    )
+    return max(0.0 if least is None else float(least - value), 0.0 if most is None else float(value - most))
+
+
 def _empty(name: str, column: str, reason: str, kind: Kind = "row") -> Rule:
     return Rule(name, kind, "ExpectColumnValuesToBeNull", {"column": column}, reason)
 
