@@ -48,6 +48,7 @@ def write_index(folder: Path, report: ValidationReport) -> None:
             "passed" if rule["passed"] else "failed",
             *(rule[name] for name in ("checked", "failed", "quarantined")),
             "; ".join(f"{item['image']}: {item['reason']}" for item in rule["first"][:3]),
+            rule["purpose"],
         )
         for rule in report.rules
     ]
@@ -64,7 +65,7 @@ def write_index(folder: Path, report: ValidationReport) -> None:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data validation</title>{_STYLE}<body>'
         f"<h1>Data validation</h1><p>{report.valid:,} of {report.rows:,} rows are sound, {report.quarantined:,} in "
         f"quarantine. Data digest {report.data_digest}. {links}</p>{warnings}<h2>Rules</h2>"
-        + _table(("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first"), rules)
+        + _table(("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first", "why"), rules)
         + "<h2>Sound faces</h2>"
         + _table(("source", "split", "faces", "68 points", "19 points", *names), faces)
         + "</body></html>\n",

@@ -36,6 +36,7 @@ def rule_entry(outcome: Outcome, moved: Sequence[Quarantined]) -> dict[str, Any]
     return {
         "rule": outcome.rule.name,
         "kind": outcome.rule.kind,
+        "purpose": outcome.rule.purpose,
         "passed": outcome.passed,
         "checked": outcome.checked,
         "failed": len(outcome.rows) or int(not outcome.passed),
