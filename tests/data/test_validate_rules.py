@@ -16,7 +16,7 @@ def every_rule(config: ValidateConfig = CONFIG) -> list[Rule]:
     return [
         *row_rules(config),
         *leak_rules(config.leakage),
-        *set_rules(counts),
+        *set_rules(counts, empty=()),
         *count_rules(config),
         *drift_rules(config.drift, [*NUMBERS, *NAMES]),
     ]
@@ -28,6 +28,11 @@ def test_every_rule_has_a_purpose_of_its_own_in_one_sentence() -> None:
     assert len({rule.name for rule in rules}) == len(rules) == 38
     assert len(set(purposes)) == len(purposes)
     assert [text for text in purposes if len(text) < 40 or not text.endswith(".") or "{" in text] == []
+
+
+def test_every_rule_says_what_to_do_in_a_few_words() -> None:
+    actions = [rule.action for rule in every_rule()]
+    assert [text for text in actions if not 20 < len(text) < 66 or text.endswith(".")] == []
 
 
 def test_every_rule_demands_something_of_its_own_with_its_bound_put_in() -> None:

@@ -42,7 +42,7 @@ def validate_manifest(
     The Data Docs show the same outcomes as pages; apart from them every file is the same, byte for byte, on a rerun.
 
     Raises:
-        DataContractError: more bad rows than `budget`, an empty split, or a failed rule about the whole set. All
+        UnsoundSetError: more bad rows than `budget`, an empty split, or a failed rule about the whole set. All
             files are written before.
     """
     records = read_manifest(manifest)
@@ -61,7 +61,7 @@ def validate_manifest(
     log.info("%d of %d faces are valid, %d went to quarantine", report.valid, report.rows, report.quarantined)
     for warning in report.warnings:
         log.warning("%s", warning)
-    judgement.stop_if_unsound(config.budget, artifacts / QUARANTINE_FILE)
+    judgement.stop_if_unsound(config.budget, artifacts / QUARANTINE_FILE, report)
     return report
 
 
@@ -71,7 +71,8 @@ def _judge(judgement: Judgement, config: ValidateConfig, data: Path) -> Mapping[
     table = face_table(judgement.kept, looks, margin=config.margin)
     judgement.apply("faces", table, [*row_rules(config), *count_rules(config)])
     judgement.apply("splits", _leak_table(judgement.kept, looks, config), leak_rules(config.leakage))
-    judgement.apply("whole", _set_table(judgement.kept), set_rules(_class_counts(judgement.kept)))
+    empty = [split for split in SPLITS if all(record.split != split for record in judgement.kept)]
+    judgement.apply("whole", _set_table(judgement.kept), set_rules(_class_counts(judgement.kept), empty))
     pictures, labels = repeated(judgement.kept)
     if pictures:
         judgement.warnings.append(

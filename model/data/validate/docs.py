@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from model.data.validate.report import told
 from model.schema import ValidationReport
 
 _REMOTE = re.compile(
@@ -25,6 +26,8 @@ table { border-collapse: collapse; } td, th { border: 1px solid #ccc; padding: .
 nav, .navbar, .modal, .sidebar-toggle, .alert-dismissible, footer { display: none; }
 </style>
 </head>"""
+
+_RULE = ("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined")
 
 
 def make_self_contained(folder: Path) -> None:
@@ -47,8 +50,8 @@ def write_index(folder: Path, report: ValidationReport) -> None:
             *(rule[name] for name in ("rule", "kind")),
             "passed" if rule["passed"] else "failed",
             *(rule[name] for name in ("checked", "failed", "quarantined")),
-            "; ".join(f"{item['image']}: {item['reason']}" for item in rule["first"][:3]),
-            rule["purpose"],
+            "; ".join(told(item) for item in rule["first"][:3]),
+            *(rule[name] for name in ("action", "purpose")),
         )
         for rule in report.rules
     ]
@@ -65,7 +68,10 @@ def write_index(folder: Path, report: ValidationReport) -> None:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data validation</title>{_STYLE}<body>'
         f"<h1>Data validation</h1><p>{report.valid:,} of {report.rows:,} rows are sound, {report.quarantined:,} in "
         f"quarantine. Data digest {report.data_digest}. {links}</p>{warnings}<h2>Rules</h2>"
-        + _table(("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first", "why"), rules)
+        + _table(
+            ("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first", "if it fails", "why"),
+            rules,
+        )
         + "<h2>Sound faces</h2>"
         + _table(("source", "split", "faces", "68 points", "19 points", *names), faces)
         + "</body></html>\n",

@@ -22,7 +22,7 @@ class Rule:
     """An expectation of Great Expectations by its class name and arguments, over the rows `where` a column has a value.
 
     `reason` is filled from the row that breaks the rule; `demand` says what holds of sound data, `purpose` what goes
-    wrong without the rule.
+    wrong without the rule, `action` what to do about a broken one.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Rule:
     where: tuple[str, str] | None
     demand: str
     purpose: str
+    action: str
 
 
 def row_rules(config: ValidateConfig) -> list[Rule]:
@@ -95,13 +96,17 @@ def leak_rules(config: LeakageConfig) -> list[Rule]:
     ]
 
 
-def set_rules(classes: Mapping[str, Mapping[str, int]]) -> list[Rule]:
-    """Rules about the whole set, over the rows that are left; `classes` counts expressions by split."""
+def set_rules(classes: Mapping[str, Mapping[str, int]], empty: Iterable[str]) -> list[Rule]:
+    """Rules about the whole set, over the rows that are left.
+
+    `classes` counts expressions by split, `empty` names the splits without a face.
+    """
     ids = {"column": "record_id"}
     splits = {"column": "split", "value_set": list(SPLITS)}
+    none = f"a split is empty: {', '.join(empty)}; see index.sources and index.holdout"
     rules = [
         _rule("records_unique", "stop", "ExpectColumnValuesToBeUnique", ids, "record id `{record_id}` is used twice"),
-        _rule("splits_filled", "stop", _CONTAINS, splits, "a split is empty"),
+        _rule("splits_filled", "stop", _CONTAINS, splits, none),
     ]
     for split, counts in classes.items():
         missing = ", ".join(name for name, count in counts.items() if count == 0)

@@ -78,7 +78,7 @@ class Suites:
         arguments: dict[str, Any] = {
             **rule.arguments,
             "description": f"{rule.name}: {rule.demand}",
-            "notes": [rule.purpose],
+            "notes": [rule.purpose, f"If it fails: {rule.action}."],
             "meta": {"rule": rule.name, "kind": rule.kind},
         }
         if rule.where:
