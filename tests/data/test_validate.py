@@ -160,7 +160,7 @@ def test_missing_class_warns_with_counts_and_another_number_than_the_official_on
     bench.index(source)
     report = bench.validate(expected={"made/test": 20, "made/train": 14})
     assert report.warnings == [
-        "official_count_made/test: made/test: 14 labelled faces, the benchmark has 20",
+        "official_count_made/test: made/test: 14 labelled faces, the benchmark has 20 (validate.expected)",
         "classes_present_val: val has no face of fear "
         "(neutral 2, happy 2, sad 2, surprise 2, fear 0, disgust 2, anger 2)",
     ]

@@ -69,8 +69,8 @@ class Judgement:
         text = f"{rule.name}: {broken[0].reason}{more}"
         (self._alarms if rule.kind == "alarm" else self.warnings).append(text)
 
-    def report(self, outside: dict[str, int], drift: dict[str, Any]) -> ValidationReport:
-        """The outcome so far; `outside` counts labels that are none of our seven."""
+    def report(self, counts: Mapping[str, Any], drift: dict[str, Any]) -> ValidationReport:
+        """The outcome so far, with `counts` beside its own."""
         moved = Counter(row.rule for row in self.moved)
         return ValidationReport(
             data_digest=data_digest(self.kept),
@@ -78,7 +78,7 @@ class Judgement:
             valid=len(self.kept),
             quarantined=len(self.moved),
             rules=[rule_entry(each, self._broken[each.rule.name], moved[each.rule.name]) for each in self._outcomes],
-            counts={"valid": count_faces(self.kept), "labels_outside": outside, "quarantine": self._by_rule()},
+            counts={"valid": count_faces(self.kept), **counts, "quarantine": self._by_rule()},
             warnings=self.warnings,
             drift=drift,
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from model.config.data import DriftConfig, LeakageConfig, ValidateConfig
-from model.data.validate.words import words_of
+from model.data.validate.words import OFFICIAL_COUNT, words_of
 from model.schema import EXPRESSIONS, LANDMARKS, LANDMARKS_19, SPLITS
 
 _CONTAINS = "ExpectColumnDistinctValuesToContainSet"
@@ -117,18 +117,18 @@ def set_rules(classes: Mapping[str, Mapping[str, int]], empty: Iterable[str]) ->
     return rules
 
 
-def count_rules(config: ValidateConfig) -> list[Rule]:
-    """Official numbers of labelled faces, over all rows as indexed."""
+def count_rules(expected: Mapping[str, int]) -> list[Rule]:
+    """Official numbers of labelled faces by part, over a row for each part (`counts.count_table`)."""
     return [
         _rule(
-            f"official_count_{part}",
+            f"{OFFICIAL_COUNT}{part}",
             "warning",
             "ExpectColumnValuesToBeInSet",
-            {"column": "part_count", "value_set": [count]},
-            "{part}: {part_count} labelled faces, the benchmark has {limit}",
+            {"column": "faces", "value_set": [count]},
+            "{part}: {told}",
             ("part", part),
         )
-        for part, count in sorted(config.expected.items())
+        for part, count in expected.items()
     ]
 
 

@@ -135,7 +135,7 @@ _SETS = {
     ),
 }
 
-_OFFICIAL = "official_count_"
+OFFICIAL_COUNT = "official_count_"
 _COUNT = Words(
     "{part} has the {limit} labelled faces of the benchmark",
     "Figures on {part} compare with the literature only while no face of it is missing or there twice.",
@@ -175,8 +175,8 @@ _WORDS = {
 
 def words_of(name: str, limit: str) -> Words:
     """The words of a rule, with its bound put in."""
-    if name.startswith(_OFFICIAL):
-        part = name.removeprefix(_OFFICIAL)
+    if name.startswith(OFFICIAL_COUNT):
+        part = name.removeprefix(OFFICIAL_COUNT)
         words = Words(*(text.replace("{part}", part) for text in _COUNT))
     else:
         words = _WORDS[name]
