@@ -19,13 +19,16 @@ Row = Mapping[str, Any]
 
 
 def validation_page(report: ValidationReport) -> str:
-    """Faces by source and split, and what each rule that found something did."""
+    """Faces by source and split, and the rules that found something with what to do about it."""
     faces = [
         {"source": source, "split": split, "faces": counts["faces"]}
         for source, splits in report.counts["valid"].items()
         for split, counts in splits.items()
     ]
-    rules = [{"rule": rule["rule"], "kind": rule["kind"], "faces": rule["failed"]} for rule in report.rules]
+    rules = [
+        {"rule": rule["rule"], "kind": rule["kind"], "faces": rule["failed"], "do": rule["action"]}
+        for rule in report.rules
+    ]
     return _page(
         f"{report.valid} of {report.rows} faces are valid",
         f"{report.quarantined} went to quarantine. Data digest `{report.data_digest}`.",

@@ -1,6 +1,9 @@
 """Typed failures; each class carries the exit code that the command line returns for it."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from model.schema import ValidationReport
 
 
 class FaceError(Exception):
@@ -19,6 +22,18 @@ class DataContractError(FaceError):
     """Data breaks the contract of a step: unknown layout, over budget, empty split, altered bytes."""
 
     exit_code = 3
+
+
+class UnsoundSetError(DataContractError):
+    """Validation failed for the set as a whole; its files are written.
+
+    Attributes:
+        report: what was found.
+    """
+
+    def __init__(self, message: str, report: "ValidationReport") -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class GateError(FaceError):

@@ -67,6 +67,13 @@ def quarantine(bench: Path) -> dict[str, tuple[str, str]]:
         return {row["image"]: (row["rule"], row["reason"]) for row in csv.DictReader(stream)}
 
 
+def broken(stdout: str) -> dict[str, str]:
+    """The row of each rule in the table of broken ones, by its name, with single spaces."""
+    lines = stdout.split("\n\n")[2].splitlines()
+    assert lines[0].split() == ["rule", "kind", "failed", "moved", "do", "first"]
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:]}
+
+
 def hidden(folder: Path) -> list[Path]:
     """Temporary files and folders that a command left behind."""
     return [path for path in folder.rglob(".*") if path.name not in (".", "..")]
@@ -96,6 +103,11 @@ def test_bad_rows_within_the_budget_are_set_aside_with_their_reasons(rmtl: Comma
     assert [image for image, (_, reason) in planted.items() if reason not in found[image][1]] == []
     report = json.loads((bench / "reports/validation.json").read_text())
     assert (report["rows"], report["valid"], report["quarantined"]) == (51, 42, 9)
+    table = broken(result.stdout)
+    assert set(table) == {rule for rule, _ in planted.values()}, "a face that breaks two rules is told once"
+    assert table["record_readable"].startswith("row 4 4 mend the file or line")
+    assert "made/train/gone.jpg: missing_picture" in table["record_readable"]
+    assert table["labelled"].startswith("aside 1 1 nothing, unless")
     assert rmtl("shard", cwd=bench).returncode == 0
     assert hidden(bench) == []
 
@@ -109,8 +121,34 @@ def test_bad_rows_above_the_budget_end_with_exit_code_3(rmtl: Command, bench: Pa
     assert "8 of 51 rows are bad (15.7 %, validate.budget is 1.0 %)" in result.stderr
     assert "artifacts/quarantine.csv" in result.stderr
     assert "train/gone.jpg (record_readable: missing_picture" in result.stderr
+    assert set(broken(result.stdout)) == {rule for rule, _ in planted.values()}
     assert set(quarantine(bench)) == set(planted)
     assert hidden(bench) == []
+
+
+def test_rules_that_failed_are_listed_with_what_to_do_for_people_and_for_machines(rmtl: Command, bench: Path) -> None:
+    """T08, T05: a person in two splits stops, an expression that a split lacks is told with all counts."""
+    labels = bench / "data/made/labels.jsonl"
+    lines = [line for line in labels.open() if '"val"' not in line or '"fear"' not in line]
+    labels.write_text("".join(lines).replace('"train3"', '"test2"'))
+    assert rmtl("index", cwd=bench).returncode == 0
+    result = rmtl("validate", cwd=bench)
+    assert result.returncode == 3
+    table = broken(result.stdout)
+    assert set(table) == {"groups_apart", "classes_present_train", "classes_present_val"}
+    assert table["groups_apart"].startswith("stop 2 2 put all faces of the group into one split made/train/006.webp: ")
+    assert "add faces of it to val, or raise index.holdout val has no face of fear" in table["classes_present_val"]
+    assert "surprise 2, fear 0, disgust 2" in table["classes_present_val"]
+    result = rmtl("validate", "--json", cwd=bench)
+    assert result.returncode == 3
+    report = json.loads(result.stdout)
+    assert report == json.loads((bench / "reports/validation.json").read_text())
+    rules = {rule["rule"]: rule for rule in report["rules"]}
+    told = rules["groups_apart"]
+    assert (told["kind"], told["failed"], told["quarantined"]) == ("stop", 2, 2)
+    assert told["first"][0]["record_id"] == "made/train/006.webp"
+    assert told["action"] == "put all faces of the group into one split"
+    assert rules["classes_present_val"]["first"][0]["image"] is None
 
 
 def test_a_point_that_is_no_number_is_named_by_file_and_line(rmtl: Command, workspace: Path) -> None:

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Overrides, Params, app, read_config, show
 from model.config import Config
-from model.schema import ValidationReport, to_json
+from model.errors import UnsoundSetError
+from model.schema import to_json
 
 
 @app.command()
@@ -31,20 +31,22 @@ def validate(params: Params = PARAMS_FILE, overrides: Overrides = None, as_json:
 
     Example: rmtl validate --set validate.budget=0.02
     """
+    from model.cli.validation import show_validation
     from model.data.validate import validate_manifest
 
     config = read_config(params, overrides)
-    report = validate_manifest(
-        config.validate_,
-        manifest=workspace.MANIFEST,
-        data=workspace.DATA,
-        artifacts=workspace.ARTIFACTS,
-        reports=workspace.REPORTS,
-    )
-    if as_json:
-        show(to_json(report), as_json=True)
-    else:
-        _print_validation(report)
+    try:
+        report = validate_manifest(
+            config.validate_,
+            manifest=workspace.MANIFEST,
+            data=workspace.DATA,
+            artifacts=workspace.ARTIFACTS,
+            reports=workspace.REPORTS,
+        )
+    except UnsoundSetError as error:
+        show_validation(error.report, as_json=as_json)
+        raise
+    show_validation(report, as_json=as_json)
 
 
 @app.command()
@@ -170,31 +172,3 @@ def _evaluate_champion(config: Config) -> dict[str, Any]:
         predictions=workspace.PREDICTIONS,
         out=workspace.CHAMPION,
     )
-
-
-def _print_validation(report: ValidationReport) -> None:
-    """Faces by source and split, then what each rule that found something did."""
-    rows = [
-        (source, split, counts["faces"], counts["points"], counts["points19"], sum(counts["expression"].values()))
-        for source, splits in report.counts["valid"].items()
-        for split, counts in splits.items()
-    ]
-    columns = ["source", "split", "faces", "68 points", "19 points", "expression"]
-    typer.echo(pd.DataFrame(rows, columns=columns).to_string(index=False))
-    typer.echo(f"\n{report.valid} of {report.rows} rows are sound, {report.quarantined} in {workspace.QUARANTINE}")
-    for rule in report.rules:
-        if rule["failed"]:
-            example = "".join(f", first {item['image']}: {item['reason']}" for item in rule["first"][:1])
-            typer.echo(f"  {rule['rule']} ({rule['kind']}): {rule['failed']}{example}")
-    for warning in report.warnings:
-        typer.echo(f"  warning: {warning}")
-    typer.echo(_drift_line(report.drift))
-    docs = workspace.DATA_DOCS
-    typer.echo(f"rules: {docs / 'index.html'}   worst rows: {docs / 'worst.html'}   data digest: {report.data_digest}")
-
-
-def _drift_line(drift: dict[str, Any]) -> str:
-    if drift["reference"] is None:
-        return f"drift: no accepted version ({workspace.DATA / drift['file']}) to compare with; see `rmtl data accept`"
-    new = f"; not in it: {', '.join(drift['new_parts'])}" if drift["new_parts"] else ""
-    return f"drift: {len(drift['compared'])} comparisons with the accepted version {drift['reference']}{new}"

@@ -144,7 +144,8 @@ class ValidateConfig(Section):
     have, `turn` the largest in-plane angle to it in degrees; `box_overlap` the least intersection over union of a box
     and the tight box of its 68 points. Pictures are near duplicates when their perceptual hashes differ in at most
     `near_duplicate_bits` of 64 and their thumbnails correlate by `near_duplicate_correlation`. `expected` holds
-    official numbers of labelled faces, by `source/subset`; another number is a warning.
+    numbers of labelled faces, by `source/subset`, in place of the official ones in `data.readers.official`; another
+    number is a warning.
     """
 
     budget: Share

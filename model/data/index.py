@@ -12,15 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
 
 from model.config.data import IndexConfig
 from model.data.codec import FORMATS
-from model.data.manifest import write_manifest
+from model.data.manifest import has_label, part_of, write_manifest
 from model.data.readers import read_source
 from model.data.readers.common import problem
+from model.data.readers.official import official_numbers
 from model.data.split import hold_out
 from model.errors import StorageError
 from model.schema import SPLITS, FaceRecord
@@ -52,9 +54,10 @@ def build_index(config: IndexConfig, *, data: Path, out: Path, seed: int) -> dic
     with ThreadPoolExecutor(_THREADS) as pool:
         records = [face for source in config.sources for face in _opened(read_source(source, data), data, pool)]
     kept = _without(records, config.exclude)
+    about = _about(config, records, kept)
     cut = [source.name for source in config.sources if not source.splits.val]
     kept = hold_out(kept, sources=cut, share=config.holdout, seed=seed)
-    write_manifest(out / MANIFEST_FILE, kept)
+    write_manifest(out / MANIFEST_FILE, kept, about)
     splits = Counter(record.split for record in kept)
     counts = {split: splits[split] for split in SPLITS}
     counts["problems"] = sum(record.problem is not None for record in kept)
@@ -121,6 +124,13 @@ def _open(record: FaceRecord, data: Path) -> FaceRecord:
     if box is None and record.points is None:
         box = [-0.5, -0.5, width - 0.5, height - 0.5]
     return replace(record, width=width, height=height, box=box)
+
+
+def _about(config: IndexConfig, records: list[FaceRecord], kept: list[FaceRecord]) -> dict[str, Any]:
+    """By `source/subset`: what the benchmarks have, and how many labelled faces `exclude` took out."""
+    numbers = official_numbers(config.sources)
+    before, after = (Counter(part_of(record) for record in rows if has_label(record)) for rows in (records, kept))
+    return {"official": {part: number._asdict() for part, number in numbers.items()}, "excluded": before - after}
 
 
 def _without(records: list[FaceRecord], excluded: tuple[str, ...]) -> list[FaceRecord]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,21 @@ from model.storage import atomic_path
 # What a label or a pixel change must change; paths may move without a new version of the data.
 _DIGESTED = ("record_id", "split", "sha256", "box", "points", "points_mask", "points19", "points19_mask", "expression")
 
+_ABOUT = b"about"
+
 # Rows as dictionaries take several times the memory of a table's.
 _AT_ONCE = 4096
 
 
-def write_manifest(path: Path, records: Iterable[FaceRecord]) -> None:
-    """Write rows in the order given, atomically."""
+def write_manifest(path: Path, records: Iterable[FaceRecord], about: Mapping[str, Any] | None = None) -> None:
+    """Write rows in the order given, atomically, with JSON values `about` all of them in the file's metadata."""
     rows = iter(records)
     parts = []
     while part := [_row(record) for record in islice(rows, _AT_ONCE)]:
         parts.append(pa.Table.from_pylist(part, schema=MANIFEST))
     table = pa.concat_tables(parts).combine_chunks() if parts else MANIFEST.empty_table()
+    if about is not None:
+        table = table.replace_schema_metadata({_ABOUT: json.dumps(about, sort_keys=True)})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -43,10 +47,26 @@ def read_manifest(path: Path) -> list[FaceRecord]:
     return [FaceRecord(**row) for batch in batches for row in batch.to_pylist()]
 
 
+def read_about(path: Path) -> dict[str, Any]:
+    """What `write_manifest` was given about all rows of a sound manifest; empty for nothing."""
+    about: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(_ABOUT, b"{}"))
+    return about
+
+
 def read_frame(path: Path) -> pd.DataFrame:
     """The manifest as a table for rules and statistics; raises like `read_manifest`."""
     frame: pd.DataFrame = _read_table(path).to_pandas()
     return frame
+
+
+def part_of(record: FaceRecord) -> str:
+    """`source/subset`, by which official numbers are told."""
+    return f"{record.source}/{record.subset}"
+
+
+def has_label(record: FaceRecord) -> bool:
+    """Whether there are points or an expression."""
+    return bool(record.points or record.points19 or record.expression)
 
 
 def data_digest(records: Iterable[FaceRecord]) -> str:

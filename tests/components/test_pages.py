@@ -63,10 +63,14 @@ def test_pages_say_what_was_decided() -> None:
     version = ModelVersion("residual-mtl", "3", "run", "w" * 64, "d" * 16, "fail", ["macro-F1 40 < 50"])
     assert "- macro-F1 40 < 50" in registration_page(version)
     counts = {"valid": {"made": {"train": {"faces": 12}}}}
-    rules = [{"rule": "points", "kind": "row", "failed": 2}, {"rule": "clean", "kind": "row", "failed": 0}]
+    rules = [
+        {"rule": "points", "kind": "row", "failed": 2, "action": "count them"},
+        {"rule": "clean", "kind": "row", "failed": 0, "action": "nothing"},
+    ]
     page = validation_page(ValidationReport("abc", 14, 12, 2, rules, counts, ["few faces"]))
     assert "| made" in page
     assert "points" in page
+    assert "count them" in page
     assert "clean" not in page
     assert "Warning: few faces" in page
 

@@ -33,8 +33,8 @@ class Bench:
 
     root: Path
 
-    def index(self, *sources: Source, holdout: float = 0.0) -> list[FaceRecord]:
-        config = IndexConfig(sources=sources, holdout=holdout, exclude=())
+    def index(self, *sources: Source, holdout: float = 0.0, exclude: tuple[str, ...] = ()) -> list[FaceRecord]:
+        config = IndexConfig(sources=sources, holdout=holdout, exclude=exclude)
         build_index(config, data=self.root, out=self.root / "artifacts", seed=0)
         return read_manifest(self.root / "artifacts/manifest.parquet")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.manifest import data_digest, read_frame, read_manifest, write_manifest
+from model.data.manifest import data_digest, read_about, read_frame, read_manifest, write_manifest
 from model.errors import DataContractError
 from model.schema import EXPRESSIONS, LANDMARKS, MANIFEST, FaceRecord
 
@@ -44,6 +44,15 @@ def test_rows_survive_the_round_trip(
     record = replace(RECORD, points=points, expression=expression, problem=problem)
     write_manifest(path, [record, RECORD])
     assert read_manifest(path) == [record, RECORD]
+
+
+def test_what_is_told_about_all_rows_is_read_and_changes_none(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.parquet"
+    write_manifest(path, [RECORD])
+    assert read_about(path) == {}
+    write_manifest(path, [RECORD], {"excluded": {"sample/landmarks": 2}})
+    assert read_about(path) == {"excluded": {"sample/landmarks": 2}}
+    assert read_manifest(path) == [RECORD]
 
 
 def test_columns_stand_in_the_order_of_the_contract(tmp_path: Path) -> None:

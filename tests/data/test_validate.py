@@ -3,6 +3,7 @@
 A run takes a second or two, so each test plants many faults and looks at all of them.
 """
 
+import html
 import json
 import re
 from pathlib import Path
@@ -53,14 +54,29 @@ def test_sound_benchmarks_of_every_layout_pass(bench: Bench) -> None:
     assert json.loads(before[2])["rules"] == report.rules
 
 
-def test_data_docs_show_the_rules_and_fetch_nothing(bench: Bench) -> None:
+def test_data_docs_show_the_rules_with_their_purposes_and_fetch_nothing(bench: Bench) -> None:
+    """The page of each suite has what each rule demands and why, its results have the demand, the index has the why."""
     bench.index(make_generic(bench.root))
-    bench.validate()
+    report = bench.validate(expected={"made/test": 14})
     docs = bench.root / "reports/data_docs"
-    assert "shape_plausible" in (docs / "index.html").read_text()
+    suites = text_of(docs, "expectations/*.html")
+    results = text_of(docs, "validations/**/*.html")
+    purposes = [rule["purpose"] for rule in report.rules]
+    assert len(purposes) == 24
+    assert [purpose for purpose in purposes if purpose not in suites] == []
+    assert [purpose for purpose in purposes if purpose not in text_of(docs, "index.html")] == []
+    demand = "shape_plausible: the points form a face: their distance to the mean face is at most 0.6"
+    assert demand in suites
+    assert demand in results
+    assert "made/test has the 14 labelled faces of the benchmark" in results
     pages = [page.read_text() for page in docs.rglob("*") if page.suffix in (".html", ".css")]
-    assert any("shape_distance" in page for page in pages)
     assert not re.findall(r'<(?:script|link|img|iframe)[^>]+"https?://|url\(.?https?:', "".join(pages))
+
+
+def text_of(docs: Path, pattern: str) -> str:
+    """What the pages of a pattern show, without their markup."""
+    pages = "".join(page.read_text() for page in docs.glob(pattern))
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", pages)).split())
 
 
 def test_bad_pictures_are_quarantined_with_file_and_reason(bench: Bench) -> None:
@@ -144,7 +160,7 @@ def test_missing_class_warns_with_counts_and_another_number_than_the_official_on
     bench.index(source)
     report = bench.validate(expected={"made/test": 20, "made/train": 14})
     assert report.warnings == [
-        "official_count_made/test: made/test: 14 labelled faces, the benchmark has 20",
+        "official_count_made/test: made/test: 14 labelled faces, the benchmark has 20 (validate.expected)",
         "classes_present_val: val has no face of fear "
         "(neutral 2, happy 2, sad 2, surprise 2, fear 0, disgust 2, anger 2)",
     ]

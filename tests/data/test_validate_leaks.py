@@ -9,7 +9,7 @@ import pytest
 
 from model.config.data import LeakageConfig, Source
 from model.data.manifest import write_manifest
-from model.errors import DataContractError
+from model.errors import DataContractError, UnsoundSetError
 from tests.data.bench import Bench
 from tests.data.layouts import encoded, label_line, make_class_folders, make_generic, texture, write
 
@@ -116,6 +116,21 @@ def test_person_in_two_splits_stops_or_is_set_aside(bench: Bench) -> None:
     report = bench.validate(leakage=LeakageConfig(exact="stop", near="aside", group="aside"))
     assert sorted(bench.quarantine()) == ["made/train/006.webp", "made/train/007.webp"]
     assert report.valid == 40
+
+
+def test_a_rule_whose_rows_another_one_moved_says_why_it_failed(bench: Bench) -> None:
+    """T04, T05: the same bytes, of the same person."""
+    source = make_generic(bench.root)
+    path = bench.root / "made/labels.jsonl"
+    write(bench.root / "made/again.webp", (bench.root / "made/test/003.webp").read_bytes())
+    path.write_text(path.read_text() + label_line("again.webp", "train", expression="sad", subject="test1"))
+    bench.index(source)
+    with pytest.raises(
+        UnsoundSetError, match=r"(?s)exact_duplicates: 1 rows.*groups_apart: group made/test1 is in"
+    ) as end:
+        bench.validate()
+    told = {rule["rule"]: rule for rule in end.value.report.rules}["groups_apart"]
+    assert (told["failed"], told["quarantined"], told["first"][0]["image"]) == (1, 0, "made/again.webp")
 
 
 def test_person_named_by_the_pictures_is_found_in_two_splits(bench: Bench) -> None:

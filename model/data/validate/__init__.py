@@ -13,8 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from model.config.data import ValidateConfig
-from model.data.manifest import read_manifest, write_manifest
+from model.data.manifest import read_about, read_manifest, write_manifest
 from model.data.validate.columns import face_table, label_of
+from model.data.validate.counts import Counts, count_parts, count_table
 from model.data.validate.docs import make_self_contained, write_index
 from model.data.validate.drift import judge_drift
 from model.data.validate.judgement import Judgement
@@ -44,18 +45,19 @@ def validate_manifest(
     Expectations every file is the same, byte for byte, on a rerun.
 
     Raises:
-        DataContractError: more bad rows than `budget`, an empty split, or a failed rule about the whole set. All
+        UnsoundSetError: more bad rows than `budget`, an empty split, or a failed rule about the whole set. All
             files are written before.
     """
     records = read_manifest(manifest)
     with atomic_path(reports / DOCS_FOLDER) as docs:
         suites = Suites(docs)
         judgement = Judgement(records, suites)
-        looks = _judge(judgement, config, data)
+        counts = count_parts(records, read_about(manifest), config.expected)
+        looks = _judge(judgement, config, data, counts)
         drift = judge_drift(judgement, config.drift, looks, data)
         suites.write_docs()
         make_self_contained(docs)
-        report = judgement.report(_labels_outside(records), drift)
+        report = judgement.report({"labels_outside": _labels_outside(records), "official": counts}, drift)
         write_worst(docs, judgement.moved, records, looks, config=config, data=data)
         write_index(docs, report)
     write_manifest(artifacts / VALID_FILE, judgement.kept)
@@ -64,17 +66,20 @@ def validate_manifest(
     log.info("%d of %d faces are valid, %d went to quarantine", report.valid, report.rows, report.quarantined)
     for warning in report.warnings:
         log.warning("%s", warning)
-    judgement.stop_if_unsound(config.budget, artifacts / QUARANTINE_FILE)
+    judgement.stop_if_unsound(config.budget, artifacts / QUARANTINE_FILE, report)
     return report
 
 
-def _judge(judgement: Judgement, config: ValidateConfig, data: Path) -> Mapping[str, Look]:
+def _judge(judgement: Judgement, config: ValidateConfig, data: Path, counts: Counts) -> Mapping[str, Look]:
     sound = [record for record in judgement.kept if record.problem is None and _pixels(record) <= config.max_pixels]
     looks = look_at(sound, data=data, max_pixels=config.max_pixels)
     table = face_table(judgement.kept, looks, margin=config.margin)
-    judgement.apply("faces", table, [*row_rules(config), *count_rules(config)])
+    judgement.apply("faces", table, row_rules(config))
+    expected = {part: count["expected"] for part, count in counts.items()}
+    judgement.apply("counts", count_table(counts), count_rules(expected))
     judgement.apply("splits", _leak_table(judgement.kept, looks, config), leak_rules(config.leakage))
-    judgement.apply("whole", _set_table(judgement.kept), set_rules(_class_counts(judgement.kept)))
+    empty = [split for split in SPLITS if all(record.split != split for record in judgement.kept)]
+    judgement.apply("whole", _set_table(judgement.kept), set_rules(_class_counts(judgement.kept), empty))
     pictures, labels = repeated(judgement.kept)
     if pictures:
         judgement.warnings.append(

@@ -1,13 +1,13 @@
 """The table that rules look at: a row a face, a column a question."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from model.data.manifest import has_label
 from model.data.validate.boxes import gives_size, overlaps
 from model.data.validate.numbering import numbering_gain
 from model.data.validate.pictures import Look
@@ -17,7 +17,7 @@ from model.schema import LANDMARKS, Box, FaceRecord
 Floats = NDArray[np.float64]
 
 _COLUMNS = (
-    *("row", "record_id", "image", "source", "split", "part", "problem", "picture_error", "pixels", "shorter_side"),
+    *("row", "record_id", "image", "source", "split", "problem", "picture_error", "pixels", "shorter_side"),
     *("expression", "labelled", "label", "points", "points19", "finite", "outside", "box_error"),
 )
 # Faces whose shapes are judged together: each takes some kilobytes meanwhile.
@@ -30,10 +30,7 @@ def face_table(records: list[FaceRecord], looks: Mapping[str, Look], *, margin: 
     table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(
         {"problem": object, "picture_error": object, "box_error": object}
     )
-    table = table.join(_shapes(records))
-    labelled = Counter(f"{record.source}/{record.subset}" for record in records if _has_label(record))
-    table["part_count"] = [labelled[part] for part in table["part"]]
-    return table
+    return table.join(_shapes(records))
 
 
 def label_of(record: FaceRecord) -> str:
@@ -53,13 +50,12 @@ def _row(index: int, record: FaceRecord, look: Look, margin: float) -> dict[str,
         "image": record.image,
         "source": record.source,
         "split": record.split,
-        "part": f"{record.source}/{record.subset}",
         "problem": record.problem,
         "picture_error": look.error,
         "pixels": record.width * record.height if record.width and record.height else None,
         "shorter_side": min(record.width, record.height) if record.width and record.height else None,
         "expression": record.expression,
-        "labelled": _has_label(record) or record.problem is not None,
+        "labelled": has_label(record) or record.problem is not None,
         "label": label_of(record),
         "points": None if record.points is None else len(record.points) // 2,
         "points19": None if record.points19 is None else len(record.points19) // 2,
@@ -67,10 +63,6 @@ def _row(index: int, record: FaceRecord, look: Look, margin: float) -> dict[str,
         "outside": _outside(pairs, record) if known and finite else None,
         "box_error": _box_error(record, pairs, margin) if known and finite is not False else None,
     }
-
-
-def _has_label(record: FaceRecord) -> bool:
-    return bool(record.points or record.points19 or record.expression)
 
 
 def pairs_of(record: FaceRecord) -> Floats:

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from model.data.validate.report import told
 from model.schema import ValidationReport
 
 WORST_PAGE = "worst.html"
@@ -27,6 +28,8 @@ table { border-collapse: collapse; } td, th { border: 1px solid #ccc; padding: .
 nav, .navbar, .modal, .sidebar-toggle, .alert-dismissible, footer { display: none; }
 </style>
 </head>"""
+
+_RULE = ("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined")
 
 
 def make_self_contained(folder: Path) -> None:
@@ -49,7 +52,8 @@ def write_index(folder: Path, report: ValidationReport) -> None:
             *(rule[name] for name in ("rule", "kind")),
             "passed" if rule["passed"] else "failed",
             *(rule[name] for name in ("checked", "failed", "quarantined")),
-            "; ".join(f"{item['image']}: {item['reason']}" for item in rule["first"][:3]),
+            "; ".join(told(item) for item in rule["first"][:3]),
+            *(rule[name] for name in ("action", "purpose")),
         )
         for rule in report.rules
     ]
@@ -66,7 +70,10 @@ def write_index(folder: Path, report: ValidationReport) -> None:
         f"<p>{report.valid:,} of {report.rows:,} rows are sound, {report.quarantined:,} in quarantine. "
         f'Data digest {report.data_digest}. {links} &middot; <a href="{WORST_PAGE}">worst rows</a></p>{warnings}'
         "<h2>Rules</h2>"
-        + table(("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first"), rules)
+        + table(
+            ("rule", "kind", "outcome", "rows checked", "rows failed", "quarantined", "first", "if it fails", "why"),
+            rules,
+        )
         + "<h2>Sound faces</h2>"
         + table(("source", "split", "faces", "68 points", "19 points", *names), faces)
     )

@@ -1,20 +1,21 @@
 """A set under judgement: what is kept, what was moved to quarantine, what each rule found."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from model.data.manifest import data_digest
-from model.data.validate.report import Quarantined, count_faces, rule_entry
+from model.data.validate.report import Broken, Quarantined, count_faces, rule_entry
 from model.data.validate.rules import Rule, excess_of, reason_of
 from model.data.validate.suite import Outcome, Suites
-from model.errors import DataContractError
-from model.schema import SPLITS, FaceRecord, ValidationReport
+from model.errors import UnsoundSetError
+from model.schema import FaceRecord, ValidationReport
 
 _NAMED = 3
+_MOVING = ("row", "aside", "stop")
 
 
 class Judgement:
@@ -33,6 +34,7 @@ class Judgement:
         self._rows = len(records)
         self._suites = suites
         self._outcomes: list[Outcome] = []
+        self._broken: dict[str, list[Broken]] = {}
         self._alarms: list[str] = []
 
     def apply(self, name: str, table: pd.DataFrame, rules: Sequence[Rule]) -> None:
@@ -45,39 +47,47 @@ class Judgement:
         for rule, passed, _, rows in outcomes:
             values = {row: {str(name): value for name, value in table.iloc[row].items()} for row in rows}
             reasons = {row: reason_of(rule, values[row]) for row in rows}
-            if rule.kind in ("warning", "alarm") and not passed:
-                self._tell(rule, list(dict.fromkeys(reasons.values())) or [rule.reason])
-            elif rule.kind not in ("warning", "alarm"):
+            if rule.kind in _MOVING:
                 for row, reason in reasons.items():
                     excess = excess_of(rule, values[row])
                     moved.setdefault(row, Quarantined(self.kept[row], rule.name, rule.kind, reason, excess))
+            self._broken[rule.name] = [] if passed else self._breakers(rule, reasons)
+            if rule.kind not in _MOVING and not passed:
+                self._tell(rule)
         self._outcomes += outcomes
         self.moved += [moved[row] for row in sorted(moved)]
         self.kept = [record for row, record in enumerate(self.kept) if row not in moved]
 
-    def _tell(self, rule: Rule, reasons: Sequence[str]) -> None:
-        more = f"; and {len(reasons) - 1} more" if len(reasons) > 1 else ""
-        text = f"{rule.name}: {reasons[0]}{more}"
+    def _breakers(self, rule: Rule, reasons: Mapping[int, str]) -> list[Broken]:
+        if rule.kind in _MOVING and reasons:
+            return [Broken(self.kept[row], reason) for row, reason in reasons.items()]
+        return [Broken(None, reason) for reason in dict.fromkeys(reasons.values()) or [rule.reason]]
+
+    def _tell(self, rule: Rule) -> None:
+        broken = self._broken[rule.name]
+        more = f"; and {len(broken) - 1} more" if len(broken) > 1 else ""
+        text = f"{rule.name}: {broken[0].reason}{more}"
         (self._alarms if rule.kind == "alarm" else self.warnings).append(text)
 
-    def report(self, outside: dict[str, int], drift: dict[str, Any]) -> ValidationReport:
-        """The outcome so far; `outside` counts labels that are none of our seven."""
+    def report(self, counts: Mapping[str, Any], drift: dict[str, Any]) -> ValidationReport:
+        """The outcome so far, with `counts` beside its own."""
+        moved = Counter(row.rule for row in self.moved)
         return ValidationReport(
             data_digest=data_digest(self.kept),
             rows=self._rows,
             valid=len(self.kept),
             quarantined=len(self.moved),
-            rules=[rule_entry(outcome, self.moved) for outcome in self._outcomes],
-            counts={"valid": count_faces(self.kept), "labels_outside": outside, "quarantine": self._by_rule()},
+            rules=[rule_entry(each, self._broken[each.rule.name], moved[each.rule.name]) for each in self._outcomes],
+            counts={"valid": count_faces(self.kept), **counts, "quarantine": self._by_rule()},
             warnings=self.warnings,
             drift=drift,
         )
 
-    def stop_if_unsound(self, budget: float, quarantine: Path) -> None:
+    def stop_if_unsound(self, budget: float, quarantine: Path, report: ValidationReport) -> None:
         """Raise for everything that fails the set as a whole.
 
         Raises:
-            DataContractError: more rows moved by row rules than the budget allows, or a failed rule of kind `stop`.
+            UnsoundSetError: more rows moved by row rules than the budget allows, or a failed rule of kind `stop`.
         """
         failures = [
             self._failure(outcome) for outcome in self._outcomes if not outcome.passed and outcome.rule.kind == "stop"
@@ -91,19 +101,15 @@ class Judgement:
                 f"{100 * budget:.1f} %): {_named(bad)}"
             )
         if failures:
-            raise DataContractError(
-                "\n".join([f"validation failed; every row is in {quarantine}", *(f"  {line}" for line in failures)])
-            )
+            lines = [f"validation failed; every row is in {quarantine}", *(f"  {line}" for line in failures)]
+            raise UnsoundSetError("\n".join(lines), report)
 
     def _failure(self, outcome: Outcome) -> str:
-        rule = outcome.rule
-        mine = [row for row in self.moved if row.rule == rule.name]
+        name = outcome.rule.name
+        mine = [row for row in self.moved if row.rule == name]
         if mine:
-            return f"{rule.name}: {len(mine)} rows: {_named(mine)}"
-        empty = [split for split in SPLITS if all(record.split != split for record in self.kept)]
-        return f"{rule.name}: {rule.reason}" + (
-            f": {', '.join(empty)}; see index.sources and index.holdout" if empty else ""
-        )
+            return f"{name}: {len(mine)} rows: {_named(mine)}"
+        return f"{name}: {self._broken[name][0].reason}"
 
     def _by_rule(self) -> dict[str, Any]:
         counts = Counter((row.record.source, row.record.split, row.rule) for row in self.moved)

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,13 @@ class Quarantined(NamedTuple):
     excess: float
 
 
+class Broken(NamedTuple):
+    """What breaks a rule: a row and why, or no row where the rule is about the whole set."""
+
+    record: FaceRecord | None
+    reason: str
+
+
 def write_quarantine(path: Path, rows: Sequence[Quarantined]) -> None:
     """A line a row: record_id, image, rule, reason."""
     with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
@@ -31,18 +38,36 @@ def write_quarantine(path: Path, rows: Sequence[Quarantined]) -> None:
         table.writerows([row.record.record_id, row.record.image, row.rule, row.reason] for row in rows)
 
 
-def rule_entry(outcome: Outcome, moved: Sequence[Quarantined]) -> dict[str, Any]:
-    """The entry of a rule in `ValidationReport.rules`; `first` names the first files it moved."""
-    mine = [row for row in moved if row.rule == outcome.rule.name]
+def rule_entry(outcome: Outcome, broken: Sequence[Broken], moved: int) -> dict[str, Any]:
+    """The entry of a rule in `ValidationReport.rules`.
+
+    `first` has what breaks it first, without file and id where that is no row; of these rows it `moved` those that no
+    rule before it had moved.
+    """
+    rule = outcome.rule
     return {
-        "rule": outcome.rule.name,
-        "kind": outcome.rule.kind,
+        "rule": rule.name,
+        "kind": rule.kind,
+        "purpose": rule.purpose,
+        "action": rule.action,
         "passed": outcome.passed,
         "checked": outcome.checked,
         "failed": len(outcome.rows) or int(not outcome.passed),
-        "quarantined": len(mine),
-        "first": [{"image": row.record.image, "reason": row.reason} for row in mine[:_FIRST]],
+        "quarantined": moved,
+        "first": [
+            {
+                "record_id": record.record_id if record else None,
+                "image": record.image if record else None,
+                "reason": reason,
+            }
+            for record, reason in broken[:_FIRST]
+        ],
     }
+
+
+def told(item: Mapping[str, str | None]) -> str:
+    """An item of `first` as a sentence: the file, where there is one, and the reason."""
+    return ": ".join(part for part in (item["image"], item["reason"]) if part)
 
 
 def count_faces(records: Iterable[FaceRecord]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from model.config.data import DriftConfig, LeakageConfig, ValidateConfig
+from model.data.validate.words import OFFICIAL_COUNT, words_of
 from model.schema import EXPRESSIONS, LANDMARKS, LANDMARKS_19, SPLITS
 
 _CONTAINS = "ExpectColumnDistinctValuesToContainSet"
@@ -20,7 +21,8 @@ Kind = Literal["row", "aside", "stop", "alarm", "warning"]
 class Rule:
     """An expectation of Great Expectations by its class name and arguments, over the rows `where` a column has a value.
 
-    `reason` is filled from the row that breaks the rule.
+    `reason` is filled from the row that breaks the rule; `demand` says what holds of sound data, `purpose` what goes
+    wrong without the rule, `action` what to do about a broken one.
     """
 
     name: str
@@ -28,7 +30,10 @@ class Rule:
     expectation: str
     arguments: Mapping[str, Any]
     reason: str
-    where: tuple[str, str] | None = None
+    where: tuple[str, str] | None
+    demand: str
+    purpose: str
+    action: str
 
 
 def row_rules(config: ValidateConfig) -> list[Rule]:
@@ -91,35 +96,39 @@ def leak_rules(config: LeakageConfig) -> list[Rule]:
     ]
 
 
-def set_rules(classes: Mapping[str, Mapping[str, int]]) -> list[Rule]:
-    """Rules about the whole set, over the rows that are left; `classes` counts expressions by split."""
+def set_rules(classes: Mapping[str, Mapping[str, int]], empty: Iterable[str]) -> list[Rule]:
+    """Rules about the whole set, over the rows that are left.
+
+    `classes` counts expressions by split, `empty` names the splits without a face.
+    """
     ids = {"column": "record_id"}
     splits = {"column": "split", "value_set": list(SPLITS)}
+    none = f"a split is empty: {', '.join(empty)}; see index.sources and index.holdout"
     rules = [
-        Rule("records_unique", "stop", "ExpectColumnValuesToBeUnique", ids, "record id `{record_id}` is used twice"),
-        Rule("splits_filled", "stop", _CONTAINS, splits, "a split is empty"),
+        _rule("records_unique", "stop", "ExpectColumnValuesToBeUnique", ids, "record id `{record_id}` is used twice"),
+        _rule("splits_filled", "stop", _CONTAINS, splits, none),
     ]
     for split, counts in classes.items():
         missing = ", ".join(name for name, count in counts.items() if count == 0)
         told = ", ".join(f"{name} {count}" for name, count in counts.items())
         expected = {"column": "expression", "value_set": list(EXPRESSIONS)}
         reason = f"{split} has no face of {missing} ({told})"
-        rules.append(Rule(f"classes_present_{split}", "warning", _CONTAINS, expected, reason, ("split", split)))
+        rules.append(_rule(f"classes_present_{split}", "warning", _CONTAINS, expected, reason, ("split", split)))
     return rules
 
 
-def count_rules(config: ValidateConfig) -> list[Rule]:
-    """Official numbers of labelled faces, over all rows as indexed."""
+def count_rules(expected: Mapping[str, int]) -> list[Rule]:
+    """Official numbers of labelled faces by part, over a row for each part (`counts.count_table`)."""
     return [
-        Rule(
-            f"official_count_{part}",
+        _rule(
+            f"{OFFICIAL_COUNT}{part}",
             "warning",
             "ExpectColumnValuesToBeInSet",
-            {"column": "part_count", "value_set": [count]},
-            "{part}: {part_count} labelled faces, the benchmark has {limit}",
+            {"column": "faces", "value_set": [count]},
+            "{part}: {told}",
             ("part", part),
         )
-        for part, count in sorted(config.expected.items())
+        for part, count in expected.items()
     ]
 
 
@@ -127,7 +136,7 @@ def drift_rules(config: DriftConfig, traits: Iterable[str]) -> list[Rule]:
     """Rules about the mix of each trait, over a row for each part and trait (`drift.COLUMNS`)."""
     told = "{part}: PSI {psi:.2f}, at most {limit} ({told}; {faces} faces, {then} then)"
     return [
-        Rule(
+        _rule(
             f"drift_{trait}",
             "alarm" if config.action == "stop" else "warning",
             "ExpectColumnValuesToBeBetween",
@@ -141,10 +150,23 @@ def drift_rules(config: DriftConfig, traits: Iterable[str]) -> list[Rule]:
 
 def reason_of(rule: Rule, row: Mapping[str, Any]) -> str:
     """What the rule says of one row that breaks it."""
-    arguments = rule.arguments
+    return rule.reason.format(**row, limit=_limit(rule.arguments))
+
+
+def _rule(
+    name: str,
+    kind: Kind,
+    expectation: str,
+    arguments: Mapping[str, Any],
+    reason: str,
+    where: tuple[str, str] | None = None,
+) -> Rule:
+    return Rule(name, kind, expectation, arguments, reason, where, **words_of(name, _limit(arguments))._asdict())
+
+
+def _limit(arguments: Mapping[str, Any]) -> str:
     limits = arguments.get("value_set") or [arguments.get("min_value"), arguments.get("max_value")]
-    limit = ", ".join(str(value) for value in limits if value is not None)
-    return rule.reason.format(**row, limit=limit)
+    return ", ".join(str(value) for value in limits if value is not None)
 
 
 def excess_of(rule: Rule, row: Mapping[str, Any]) -> float:
@@ -157,13 +179,13 @@ def excess_of(rule: Rule, row: Mapping[str, Any]) -> float:
 
 
 def _empty(name: str, column: str, reason: str, kind: Kind = "row") -> Rule:
-    return Rule(name, kind, "ExpectColumnValuesToBeNull", {"column": column}, reason)
+    return _rule(name, kind, "ExpectColumnValuesToBeNull", {"column": column}, reason)
 
 
 def _among(name: str, column: str, values: Iterable[Any], reason: str, kind: Kind = "row") -> Rule:
-    return Rule(name, kind, "ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)}, reason)
+    return _rule(name, kind, "ExpectColumnValuesToBeInSet", {"column": column, "value_set": list(values)}, reason)
 
 
 def _between(name: str, column: str, reason: str, *, least: float | None = None, most: float | None = None) -> Rule:
     arguments = {"column": column, "min_value": least, "max_value": most}
-    return Rule(name, "row", "ExpectColumnValuesToBeBetween", arguments, reason)
+    return _rule(name, "row", "ExpectColumnValuesToBeBetween", arguments, reason)

@@ -77,8 +77,9 @@ class Suites:
 
         arguments: dict[str, Any] = {
             **rule.arguments,
-            "meta": {"rule": rule.name},
-            "notes": f"{rule.name} ({rule.kind})",
+            "description": f"{rule.name}: {rule.demand}",
+            "notes": [rule.purpose, f"If it fails: {rule.action}."],
+            "meta": {"rule": rule.name, "kind": rule.kind},
         }
         if rule.where:
             column, value = rule.where
