@@ -45,6 +45,7 @@ def main() -> None:
         search,
         serve,
         steps,
+        unpack,
     )
 
     try:

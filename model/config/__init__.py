@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from model.config.base import Section
-from model.config.data import AuditConfig, IndexConfig, ShardConfig, Source, ValidateConfig
+from model.config.data import AuditConfig, IndexConfig, ShardConfig, Source, UnpackConfig, ValidateConfig
 from model.config.delivery import (
     CanaryConfig,
     DeployConfig,
@@ -54,6 +54,7 @@ __all__ = [
     "Source",
     "TrainConfig",
     "TrainRun",
+    "UnpackConfig",
     "ValidateConfig",
     "dump_config",
     "flatten",
@@ -68,6 +69,7 @@ class Config(Section):
     """All of params.yaml; `seed` drives every random draw."""
 
     seed: int
+    unpack: UnpackConfig
     index: IndexConfig
     validate_: ValidateConfig
     shard: ShardConfig

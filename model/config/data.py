@@ -1,4 +1,4 @@
-"""Sections `index`, `validate`, `shard` and `audit`."""
+"""Sections `unpack`, `pack`, `index`, `validate`, `shard` and `audit`."""
 
 import re
 from collections import Counter
@@ -67,6 +67,18 @@ class Source(Section):
         if self.votes is not None and self.reader != "class_folders":
             raise ValueError(f"votes belong to the reader class_folders, not to {self.reader}")
         return self
+
+
+class UnpackConfig(Section):
+    """Limits of an archive of a benchmark, counted on what is really written.
+
+    `max_ratio` is the largest number of bytes that one byte of the archive may become; GB are 2^30 bytes.
+    """
+
+    max_entries: Count
+    max_gb: Positive
+    max_entry_gb: Positive
+    max_ratio: Annotated[float, Field(ge=1)]
 
 
 class IndexConfig(Section):
