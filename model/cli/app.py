@@ -37,6 +37,7 @@ def main() -> None:
         data,
         doctor,
         forget,
+        pack,
         pipeline,
         plot,
         predict,

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from model.config.base import Section
-from model.config.data import AuditConfig, IndexConfig, ShardConfig, Source, UnpackConfig, ValidateConfig
+from model.config.data import AuditConfig, IndexConfig, PackConfig, ShardConfig, Source, UnpackConfig, ValidateConfig
 from model.config.delivery import (
     CanaryConfig,
     DeployConfig,
@@ -46,6 +46,7 @@ __all__ = [
     "IndexConfig",
     "LossConfig",
     "NetConfig",
+    "PackConfig",
     "PackageConfig",
     "RegisterConfig",
     "ResidualConfig",
@@ -70,6 +71,7 @@ class Config(Section):
 
     seed: int
     unpack: UnpackConfig
+    pack: PackConfig
     index: IndexConfig
     validate_: ValidateConfig
     shard: ShardConfig

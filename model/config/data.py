@@ -81,6 +81,12 @@ class UnpackConfig(Section):
     max_ratio: Annotated[float, Field(ge=1)]
 
 
+class PackConfig(Section):
+    """`max_mb` bounds each tar of a packed source, unless one picture is larger; MB are 2^20 bytes."""
+
+    max_mb: Count
+
+
 class IndexConfig(Section):
     """`holdout` is the share of training groups that becomes `val` where a source names none.
 
