@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from model.archives import PACK_ENTRIES, ArchiveError, TarReader
 from model.errors import StorageError
 from model.s3 import read_object
 
@@ -34,7 +35,7 @@ def read_bytes(address: str, root: Path = Path()) -> bytes:
     path, _, member = address.partition(PACK_SEPARATOR)
     try:
         return _read_member(root / path, member) if member else (root / path).read_bytes()
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, tarfile.TarError, ArchiveError) as error:
         raise StorageError(f"{address}: cannot be read under {root}: {error}; is the data pulled?") from error
 
 
@@ -129,5 +130,11 @@ def _read_member(pack: Path, member: str) -> bytes:
 @cache
 def _pack_index(pack: Path, size: int, modified_ns: int) -> dict[str, tuple[int, int]]:
     """Offset and size of each regular member; a pack whose size or time changed is read anew."""
-    with tarfile.open(pack, "r:") as archive:
-        return {item.name: (item.offset_data, item.size) for item in archive if item.isreg()}
+    found: dict[str, tuple[int, int]] = {}
+    with pack.open("rb") as stream:
+        for item in TarReader(stream, max_entries=PACK_ENTRIES):
+            if item.name in found:
+                raise ArchiveError(f"two members {item.name}")
+            if item.isreg():
+                found[item.name] = item.offset_data, item.size
+    return found

@@ -37,6 +37,7 @@ def main() -> None:
         data,
         doctor,
         forget,
+        pack,
         pipeline,
         plot,
         predict,
@@ -45,6 +46,7 @@ def main() -> None:
         search,
         serve,
         steps,
+        unpack,
     )
 
     try:

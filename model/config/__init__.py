@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from model.config.base import Section
-from model.config.data import AuditConfig, IndexConfig, ShardConfig, Source, ValidateConfig
+from model.config.data import AuditConfig, IndexConfig, PackConfig, ShardConfig, Source, UnpackConfig, ValidateConfig
 from model.config.delivery import (
     CanaryConfig,
     DeployConfig,
@@ -46,6 +46,7 @@ __all__ = [
     "IndexConfig",
     "LossConfig",
     "NetConfig",
+    "PackConfig",
     "PackageConfig",
     "RegisterConfig",
     "ResidualConfig",
@@ -54,6 +55,7 @@ __all__ = [
     "Source",
     "TrainConfig",
     "TrainRun",
+    "UnpackConfig",
     "ValidateConfig",
     "dump_config",
     "flatten",
@@ -68,6 +70,8 @@ class Config(Section):
     """All of params.yaml; `seed` drives every random draw."""
 
     seed: int
+    unpack: UnpackConfig
+    pack: PackConfig
     index: IndexConfig
     validate_: ValidateConfig
     shard: ShardConfig

@@ -1,4 +1,4 @@
-"""Sections `index`, `validate`, `shard` and `audit`."""
+"""Sections `unpack`, `pack`, `index`, `validate`, `shard` and `audit`."""
 
 import re
 from collections import Counter
@@ -85,6 +85,24 @@ class Source(Section):
                 f"people needs ids of persons, which the reader {self.reader} does not give; name them by `persons`"
             )
         return self
+
+
+class UnpackConfig(Section):
+    """Limits of an archive of a benchmark, counted on what is really written.
+
+    `max_ratio` is the largest number of bytes that one byte of the archive may become; GB are 2^30 bytes.
+    """
+
+    max_entries: Count
+    max_gb: Positive
+    max_entry_gb: Positive
+    max_ratio: Annotated[float, Field(ge=1)]
+
+
+class PackConfig(Section):
+    """`max_mb` bounds each tar of a packed source, unless one picture is larger; MB are 2^20 bytes."""
+
+    max_mb: Count
 
 
 class IndexConfig(Section):

@@ -1,8 +1,10 @@
 """What a file says of faces: the pictures in it by digest, its rows by record, the data that weights came from."""
 
+import hashlib
 import json
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,13 +14,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.archives import PACK_ENTRIES, ArchiveError, TarReader, open_zip
 from model.data.faces import TABLE
 from model.data.manifest import data_digest, read_manifest
 from model.errors import FaceError
 from model.schema import MANIFEST, FaceRecord
-from model.storage import digest_bytes, digest_file
+from model.storage import digest_file
 
 _LARGEST_JSON = 1 << 24
+_ARCHIVE_ENTRIES = 1000
 _HEAD = 265
 _META = "meta.json"
 _DAMAGED = (
@@ -28,6 +32,8 @@ _DAMAGED = (
     TypeError,
     tarfile.TarError,
     zipfile.BadZipFile,
+    zlib.error,
+    ArchiveError,
     pa.ArrowException,
     FaceError,
 )
@@ -78,10 +84,9 @@ class Contents:
             if head[:4] == b"PAR1":
                 self._table(path, name)
             elif head[257:262] == b"ustar":
-                found |= set(_members(path)) & self.wanted
+                found.update(digest for digest in _members(path) if digest in self.wanted)
             elif head[:2] == b"PK":
-                with zipfile.ZipFile(path) as archive:
-                    self._description(json.loads(archive.read(_META)), name, "archive")
+                self._description(json.loads(_meta(path)), name, "archive")
             elif head[:1] == b"{" and path.stat().st_size < _LARGEST_JSON:
                 self._description(json.loads(path.read_bytes()), name, "weights")
         if found:
@@ -111,10 +116,23 @@ def _manifest(records: Iterable[FaceRecord], wanted: frozenset[str]) -> Manifest
     return Manifest(data_digest(rows), faces, kin)
 
 
+def _meta(path: Path) -> bytes:
+    """The description of the weights in an archive of the model, or as much of it as is read of any JSON."""
+    with (
+        path.open("rb") as stream,
+        open_zip(stream, max_entries=_ARCHIVE_ENTRIES) as archive,
+        archive.open(_META) as meta,
+    ):
+        return meta.read(_LARGEST_JSON)
+
+
 def _members(path: Path) -> Iterator[str]:
     """SHA-256 of each picture of a pack."""
-    with tarfile.open(path, "r:") as archive:
-        for item in archive:
-            stream = archive.extractfile(item) if item.isreg() else None
-            if stream is not None:
-                yield digest_bytes(stream.read())
+    with path.open("rb") as stream:
+        pack = TarReader(stream, max_entries=PACK_ENTRIES)
+        for item in pack:
+            if item.isreg():
+                digest = hashlib.sha256()
+                for piece in pack.read(item):
+                    digest.update(piece)
+                yield digest.hexdigest()

@@ -48,6 +48,12 @@ def test_malformed_row_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
     assert sound.expression == "happy"
 
 
+def test_a_table_names_no_picture_outside_its_folder(tmp_path: Path) -> None:
+    """T11: what it names would be read, and packed with the rest."""
+    (outside,) = _training(tmp_path, affectnet_row("../../secret.jpg", "1"))
+    assert str(outside.problem).startswith("bad_path: affectnet, image `Manually_Annotated_Images/../../secret.jpg`")
+
+
 def test_negative_width_needs_landmarks(tmp_path: Path) -> None:
     saved, refused = _training(
         tmp_path,

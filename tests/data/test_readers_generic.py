@@ -40,6 +40,19 @@ def test_two_faces_of_one_picture_have_two_ids(tmp_path: Path) -> None:
     assert [face.record_id for face in _read(tmp_path, line, line)] == ["made/1.webp", "made/1.webp#2"]
 
 
+def test_all_that_other_layouts_know_can_be_told(tmp_path: Path) -> None:
+    points19, mask, votes = face_points()[:19].tolist(), [True] * 18 + [False], list(range(10))
+    line = label_line("0.tar!1.webp", "train", points19=points19, points19_mask=mask, votes=votes, id="a/1.webp#3")
+    (face,) = _read(tmp_path, line)
+    assert (face.record_id, face.points, face.points19_mask, face.votes) == ("made/a/1.webp#3", None, mask, votes)
+    assert face.points19 == [value for pair in points19 for value in pair]
+
+
+def test_a_row_that_cannot_be_used_says_so_itself(tmp_path: Path) -> None:
+    (face,) = _read(tmp_path, label_line("1.webp", "train", subset="", problem="missing_points: 1.pts"))
+    assert (face.problem, face.subset) == ("missing_points: 1.pts", "")
+
+
 def test_rows_of_other_splits_are_not_part_of_the_source(tmp_path: Path) -> None:
     assert _read(tmp_path, label_line("1.webp", "spare", expression="sad")) == []
 
@@ -54,6 +67,12 @@ def test_rows_of_other_splits_are_not_part_of_the_source(tmp_path: Path) -> None
         (label_line("/1.webp", "train"), "bad_label: made/labels.jsonl, line 1, image `/1.webp` leaves"),
         (label_line("1.webp", "train", points=[[1, 2, 3]]), "bad_label: made/labels.jsonl, line 1, points are not"),
         (label_line("1.webp", "train", box=[1, 2, 3]), "bad_label: made/labels.jsonl, line 1, box is not"),
+        (
+            label_line("1.webp", "train", points19=[[1, 2]] * 19),
+            "bad_label: made/labels.jsonl, line 1, points19 are not",
+        ),
+        (label_line("1.webp", "train", votes=[1, 2]), "bad_label: made/labels.jsonl, line 1, votes are not 10 counts"),
+        (label_line("1.webp", "train", votes=[-1] * 10), "bad_label: made/labels.jsonl, line 1, votes are not"),
         (label_line("1.webp", "train", expression="bored"), "unknown_expression: made/labels.jsonl, line 1, "),
         (label_line("1.webp", "train", expression=""), "unknown_expression: made/labels.jsonl, line 1, "),
         ('{"image":' * 9999, "bad_label: made/labels.jsonl, line 1, line: Invalid JSON"),

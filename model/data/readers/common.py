@@ -55,10 +55,14 @@ def problem(code: str, file: str, what: str, line: int | None = None) -> str:
 
 
 def record(source: Source, split: str, subset: str, image: str, **fields: Any) -> FaceRecord:
-    """A row for a picture below `source.path`, or at an `s3://` address.
+    """A row for a picture below `source.path`, or at an `s3://` address; another place is a problem of the row.
 
     Its id is `<source>/<image>` unless `record_id` is given.
     """
+    path = PurePosixPath(image)
+    if not image.startswith("s3://") and (path.is_absolute() or ".." in path.parts):
+        what = f"image `{image[:80]}` leaves the folder of the source"
+        fields["problem"] = fields.get("problem") or problem("bad_path", source.path, what)
     identity = fields.pop("record_id", f"{source.name}/{image}")
     return FaceRecord(
         record_id=identity,

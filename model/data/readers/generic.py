@@ -1,9 +1,11 @@
 """Our own layout: `labels.jsonl` with a JSON object a face, pictures relative to it.
 
 Keys: `image` (a path, an `s3://` address, or a member of a pack: `train.tar!000123.webp`), `split`, and, each null or
-left out where unknown, `subset`, `points` (68 pairs, 0-based pixels), `expression`, `subject`, `box` (x0, y0, x1, y1)
-and `facts` (an object). An entry of `splits` is a value of the key `split`; other rows are not part of the source.
-The group is the subject. Expressions that `corrections.jsonl` corrects count as corrected (see `readers.corrections`).
+left out where unknown, `subset`, `points` (68 pairs, 0-based pixels), `points19` (19 pairs) with `points19_mask` (19
+booleans), `expression`, `votes` (counts in the order of `schema.VOTES`), `subject`, `box` (x0, y0, x1, y1), `facts` (an
+object), `id` (what the record is called in place of its picture) and `problem` (why the row cannot be used; its
+picture is not opened). An entry of `splits` is a value of the key `split`; other rows are not part of the source. The
+group is the subject. Expressions that `corrections.jsonl` corrects count as corrected (see `readers.corrections`).
 """
 
 import json
@@ -29,7 +31,7 @@ from model.data.readers.common import (
     split_parts,
 )
 from model.data.readers.corrections import read_corrections
-from model.schema import FaceRecord
+from model.schema import LANDMARKS_19, VOTES, FaceRecord
 
 LABELS_FILE = "labels.jsonl"
 
@@ -43,10 +45,15 @@ class Label(BaseModel):
     split: str
     subset: str | None = None
     points: list[list[float]] | None = None
+    points19: list[list[float]] | None = None
+    points19_mask: list[bool] | None = None
     expression: str | None = None
+    votes: list[int] | None = None
     subject: str | int | None = None
     box: list[float] | None = None
     facts: dict[str, Any] | None = None
+    id: str | None = None
+    problem: str | None = None
 
 
 def read(source: Source, data: Path) -> Iterator[FaceRecord]:
@@ -68,8 +75,9 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
         images.add(label.image)
         if label.split in splits:
             seen[label.image] += 1
+            label.id = label.id or _identity(label.image, seen[label.image])
             label.expression = corrections.expression(label.image, label.expression)
-            yield _face(source, splits[label.split], label, f"{name}, line {number}", seen[label.image])
+            yield _face(source, splits[label.split], label, f"{name}, line {number}")
     corrections.check_all_met(images)
 
 
@@ -83,23 +91,41 @@ def _parse(line: str, name: str, number: int) -> Label | str:
     path = PurePosixPath(label.image)
     if not label.image.startswith("s3://") and (path.is_absolute() or ".." in path.parts):
         return problem("bad_label", name, f"image `{label.image[:80]}` leaves the folder of the labels", number)
-    if label.points is not None and any(len(pair) != 2 for pair in label.points):
-        return problem("bad_label", name, "points are not pairs of x and y", number)
+    what = _wrong_length(label)
+    return label if what is None else problem("bad_label", name, what, number)
+
+
+def _wrong_length(label: Label) -> str | None:
+    if any(len(pair) != 2 for pair in [*(label.points or []), *(label.points19 or [])]):
+        return "points are not pairs of x and y"
+    if label.points19 is not None and (len(label.points19), len(label.points19_mask or [])) != (LANDMARKS_19,) * 2:
+        return f"points19 are not {LANDMARKS_19} points, with {LANDMARKS_19} booleans in points19_mask"
     if label.box is not None and len(label.box) != 4:
-        return problem("bad_label", name, "box is not x0, y0, x1, y1", number)
-    return label
+        return "box is not x0, y0, x1, y1"
+    if label.votes is not None and (len(label.votes) != len(VOTES) or min(label.votes) < 0):
+        return f"votes are not {len(VOTES)} counts"
+    return None
 
 
-def _face(source: Source, split: str, label: Label, place: str, occurrence: int) -> FaceRecord:
+def _identity(image: str, occurrence: int) -> str:
+    return f"{image}#{occurrence}" if occurrence > 1 else image
+
+
+def _face(source: Source, split: str, label: Label, place: str) -> FaceRecord:
     fields: dict[str, Any] = {
         "group": None if label.subject is None else group_of(source, label.subject),
         "box": label.box,
-        "record_id": f"{source.name}/{label.image}" + (f"#{occurrence}" if occurrence > 1 else ""),
+        "record_id": f"{source.name}/{label.id}",
+        "votes": label.votes,
+        "problem": label.problem,
     }
     if label.points is not None:
         points = np.array(label.points, dtype=np.float64).reshape(-1, 2)
         fields |= {"points": points.ravel().tolist(), "points_mask": [True] * len(points)}
         fields["box"] = label.box or box_of(points)
+    if label.points19 is not None:
+        points19 = [float(value) for pair in label.points19 for value in pair]
+        fields |= {"points19": points19, "points19_mask": label.points19_mask}
     facts = dict(label.facts or {})
     if label.expression is not None:
         expression = label_of(label.expression)
@@ -110,4 +136,5 @@ def _face(source: Source, split: str, label: Label, place: str, occurrence: int)
             fields |= expression_fields(expression)
             facts |= json.loads(fields.get("facts") or "{}")
     fields["facts"] = facts_text(facts)
-    return record(source, split, label.subset or label.split, label.image, **fields)
+    subset = label.split if label.subset is None else label.subset
+    return record(source, split, subset, label.image, **fields)
