@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from model.config.data import IndexConfig
@@ -117,6 +117,10 @@ def _open(record: FaceRecord, data: Path) -> FaceRecord:
         width, height = read_size(content)
     except Image.DecompressionBombError as error:
         return replace(record, problem=problem("image_too_large", record.image, str(error)))
+    except UnidentifiedImageError:
+        # Its message has the address of the object in memory, other on each run.
+        what = f"{len(content)} bytes that are no picture of {', '.join(FORMATS)}"
+        return replace(record, problem=problem("not_an_image", record.image, what))
     except (OSError, ValueError, SyntaxError, struct.error) as error:
         what = f"{len(content)} bytes that are no picture: {error}"
         return replace(record, problem=problem("not_an_image", record.image, what))

@@ -72,7 +72,7 @@ def test_excluded_ids_and_digests_leave_the_manifest(tmp_path: Path, caplog: pyt
 
 
 def test_unreadable_pictures_become_rows_with_a_problem(tmp_path: Path) -> None:
-    """T01: empty, no image, a header bomb; a cut body is left to validation, which decodes."""
+    """T01, T12: empty, no image, a header bomb; a cut body is left to validation, which decodes."""
     source = make_class_folders(tmp_path)
     contents = {
         "a.png": b"",
@@ -84,7 +84,8 @@ def test_unreadable_pictures_become_rows_with_a_problem(tmp_path: Path) -> None:
         write(tmp_path / "fer/train/happy" / name, content)
     problems = {record.image[-5:]: record.problem for record in index(tmp_path, source)}
     assert str(problems["a.png"]).startswith("not_an_image: fer/train/happy/a.png, 0 bytes")
-    assert str(problems["b.jpg"]).startswith("not_an_image: fer/train/happy/b.jpg")
+    assert str(problems["b.jpg"]).startswith("not_an_image: fer/train/happy/b.jpg, 8 bytes that are no picture of ")
+    assert " at 0x" not in "".join(filter(None, problems.values())), "a rerun writes the same manifest"
     assert str(problems["c.png"]).startswith("image_too_large: fer/train/happy/c.png")
     assert problems["d.jpg"] is None
 
