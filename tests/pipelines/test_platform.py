@@ -16,7 +16,8 @@ from pipelines.platform import GPUS, SECRETS, SETTINGS
 pytestmark = pytest.mark.pipeline
 
 SERVICES = {"resolve", "ingest", "evaluate-champion", "register", "promote", "deploy"}
-REGISTRY = SERVICES - {"resolve", "ingest"}
+ACTS = SERVICES - {"resolve", "ingest"}
+REGISTRY = ACTS | {"choose"}
 TRAINING = {"train", "search-worker"}
 
 
@@ -101,7 +102,7 @@ def test_what_may_change_without_notice_is_never_cached(documents: tuple[Any, An
         if not task.get("cachingOptions", {}).get("enableCache")
     ]
     used = {name for name, _ in tasks(pipeline["root"], pipeline["components"])}
-    assert sorted(uncached) == sorted(({"report", "resolve"} | REGISTRY) & used)
+    assert sorted(uncached) == sorted(({"report", "resolve"} | ACTS) & used)
 
 
 def test_the_report_runs_after_failures_too(documents: tuple[Any, Any]) -> None:
