@@ -90,7 +90,8 @@ class Source(Section):
 class UnpackConfig(Section):
     """Limits of an archive of a benchmark, counted on what is really written.
 
-    `max_ratio` is the largest number of bytes that one byte of the archive may become; GB are 2^30 bytes.
+    `max_entries` holds for entries, and for files with the folders that their names ask for. `max_ratio` is the largest
+    number of bytes that one byte of the archive may become; GB are 2^30 bytes.
     """
 
     max_entries: Count

@@ -17,6 +17,10 @@ class Names:
     def __init__(self) -> None:
         self._claimed: dict[str, tuple[str, bool]] = {}
 
+    def __len__(self) -> int:
+        """Files, and folders whether an entry names them or not."""
+        return len(self._claimed)
+
     def claim(self, name: str, *, folder: bool) -> str:
         """The name as a path below the target, without `.` and doubled slashes; a folder may be claimed again.
 

@@ -125,6 +125,8 @@ class _Target:
         """
         says = entry.says
         name = self._names.claim(says.name, folder=says.isdir())
+        if len(self._names) > self._config.max_entries:
+            raise ArchiveError(f"more than {self._config.max_entries} files and folders")
         if says.isdir():
             self._filter(says)
             self._make(name)

@@ -341,6 +341,11 @@ def test_too_many_entries_are_refused(make: Callable[..., bytes], refused: Calla
     refused(make(*[(f"{number}.jpg", b"1") for number in range(11)]), "more than 10 entries", max_entries=10)
 
 
+def test_folders_that_names_ask_for_count_as_entries(refused: Callable[..., None]) -> None:
+    """T11: five hundred folders for each file."""
+    refused(tar_of(*[(f"{number}/" + "a/" * 500 + "b", b"1") for number in range(3)]), "more than 999", max_entries=999)
+
+
 def test_a_million_entries_of_a_zip_are_refused_by_counting_them(refused: Callable[..., None]) -> None:
     """T11: in less than two seconds, whatever number the end record says."""
     item = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
@@ -486,10 +491,10 @@ def test_the_command_unpacks_and_says_what(rmtl: Command, workspace: Path) -> No
     assert (result.returncode, found(workspace / "data/set")) == (0, FILES)
     assert result.stdout.split() == ["files", "3", "bytes", "8000", "top", "readme.txt", "train"]
     assert rmtl("data", "unpack", "a.tar.gz", "--into", "data/set", cwd=workspace).returncode == 2
-    options = ("data", "unpack", "a.tar.gz", "--into", "data/other", "--set", "unpack.max_entries=2")
+    options = ("data", "unpack", "a.tar.gz", "--into", "data/other", "--set", "unpack.max_entries=4")
     result = rmtl(*options, cwd=workspace)
     assert result.returncode == 3
-    assert "a.tar.gz, after entry 'train/sad/2.jpg': more than 2 entries" in result.stderr
+    assert "a.tar.gz, at entry 'train/sad/2.jpg': more than 4 files and folders" in result.stderr
 
 
 def kept(monkeypatch: pytest.MonkeyPatch, *, fail_after: int = 1 << 60, error: OSError | None = None) -> list[int]:
