@@ -14,8 +14,11 @@ import pytest
 
 from model.cli.recipe import write_values
 from model.schema import EXPRESSIONS, FLIP_68, LANDMARKS
+from model.serving.client import EndpointClient
+from model.serving.golden import golden_pictures
 from model.storage import read_bytes
 from tests.chain import Chain, make_chain
+from tests.digests import stated_digests
 
 pytestmark = [pytest.mark.dvc, pytest.mark.service, pytest.mark.timeout(900)]
 
@@ -162,11 +165,23 @@ def test_a_mirrored_picture_gives_mirrored_points(chain: Chain, faces: pd.DataFr
         assert np.abs(probabilities_of(straight) - probabilities_of(mirrored)).max() <= 1e-3
 
 
-def test_the_lineage_of_the_served_version_is_whole(chain: Chain, url: str) -> None:
-    """T36."""
-    hops = json.loads(chain.run("rmtl", "lineage", "--json", check=False).stdout)
-    broken = {hop["hop"] for hop in hops if hop["problem"]}
-    assert broken == set()
+def test_the_lineage_of_a_served_answer_is_whole(chain: Chain, cases: Path, url: str) -> None:
+    """T36: the digest of the data is one string from the manifest to the served header."""
+    told = {answer["data_digest"] for answer in answers(chain, cases, "--url", url)}
+    for subject in ("answers.jsonl", url, "models:/residual-mtl@champion"):
+        result = chain.run("rmtl", "verify", subject, "--json", check=False)
+        assert result.returncode == 0, result.stderr
+        hops = {hop["hop"]: hop["value"] for hop in json.loads(result.stdout)}
+        assert not {"none", "unknown"} & {hops[name] for name in ("archive", "served", "dvc.lock", "data", "manifest")}
+    token = (chain.root / chain.json("reports/deployment.json")["key_file"]).read_text().strip()
+    _, header = EndpointClient(url, token=token).ask(*golden_pictures(1)[0])
+    stated = {
+        **stated_digests(chain.root),
+        "shards": chain.json("artifacts/shards/index.json")["data_digest"],
+        "checkpoint": chain.json("artifacts/train/last/state.json")["origin"]["data_digest"],
+        "header": header.data_digest,
+    }
+    assert set(stated.values()) == told == {stated["manifest"]}, stated
 
 
 def test_registering_again_makes_no_second_version(chain: Chain) -> None:

@@ -1,5 +1,6 @@
 """`rmtl data forget`: who holds a face, and what changes."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -11,14 +12,18 @@ import pytest
 from dvc.repo import Repo
 
 from model.cli.recipe import write_values
-from model.config import load_config
+from model.cli.steps import evaluate, index, package, register, shard
+from model.config import Config, load_config
 from model.data.forget import trace
 from model.data.manifest import data_digest, read_manifest
 from model.storage import digest_file, write_json
+from model.weights import load_weights, save_weights
 from tests.command import Command, contents
 from tests.data.layouts import make_generic
+from tests.untrained import make_weights
 
 FACE = "data/made/train/003.webp"
+TESTED = "data/made/test/003.webp"
 STRANGER = "f" * 64
 
 
@@ -115,6 +120,117 @@ def test_everything_that_holds_a_face_is_named_and_the_next_index_leaves_it_out(
     assert forget(rmtl, project, digest)["excluded"] == []
 
 
+@pytest.fixture(scope="module")
+def finished(template: Path, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project after every step, with untrained weights, a checkpoint and a registry."""
+    project = shutil.copytree(template, tmp_path_factory.mktemp("finished") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_DEFAULT_ARTIFACT_ROOT"):
+            patch.delenv(name, raising=False)
+        patch.chdir(project)
+        index()
+        Path("artifacts/manifest.valid.parquet").hardlink_to("artifacts/manifest.parquet")
+        shard()
+        make_weights(config, Path("artifacts/train"), seed=0)
+        state, meta = load_weights(Path("artifacts/train"))
+        data = data_digest(read_manifest(Path("artifacts/manifest.parquet")))
+        save_weights(Path("artifacts/train"), state, meta.model_copy(update={"data_digest": data}))
+        write_json(Path("artifacts/train/last/state.json"), {"origin": {"config_digest": "", "data_digest": data}})
+        evaluate(overrides=["evaluate.bootstrap=10", "evaluate.drawn=4"])
+        register()
+        package()
+    return project
+
+
+def test_what_was_made_of_a_face_is_named_up_to_the_registered_version(rmtl: Command, finished: Path) -> None:
+    """Prediction file, shards, weights, checkpoint, archive, evaluation, and the version of the registry."""
+    digest = digest_file(finished / TESTED)
+    told = forget(rmtl, finished, digest)
+    assert told["not_looked_into"] == []
+    kinds = held(told)
+    assert kinds["table"] == {"artifacts/predictions.parquet"}
+    assert kinds["shard"] == {"artifacts/shards/test.parquet"}
+    assert "artifacts/shards/test-000000.tar" in kinds["picture"]
+    assert kinds["weights"] == {"artifacts/train/meta.json"}
+    assert kinds["checkpoint"] == {"artifacts/train/last/state.json"}
+    assert kinds["archive"] == {"artifacts/residual-mtl.mar"}
+    assert kinds["evaluation"] == {"reports/evaluation.json"}
+    assert kinds["model version"] == {"models:/residual-mtl/1"}
+    how = {item["name"]: item["how"] for item in told["held_by"]}
+    assert how["models:/residual-mtl/1"] == how["artifacts/residual-mtl.mar"] == "measured on"
+    trained = {item["name"]: item["how"] for item in forget(rmtl, finished, digest_file(finished / FACE))["held_by"]}
+    assert not {"artifacts/predictions.parquet", "reports/evaluation.json"} & trained.keys()
+    assert trained["models:/residual-mtl/1"] == trained["artifacts/residual-mtl.mar"] == "trained on"
+    plan = [step.partition("  #")[0] for step in told["plan"]]
+    assert plan.index("dvc repro") < plan.index("mlflow gc") < plan.index(f"rmtl data forget {digest}")
+    assert plan.index(f"rmtl data forget {digest}") < plan.index("dvc gc --workspace")
+    (models,) = [step for step in plan if step.startswith("replace or delete")]
+    for name in ("artifacts/train/last/state.json", "artifacts/residual-mtl.mar", "models:/residual-mtl/1"):
+        assert name in models
+
+
+def test_a_face_that_no_manifest_names_any_more_is_still_found_in_predictions_and_reports(
+    rmtl: Command, finished: Path, tmp_path: Path
+) -> None:
+    """So that a second look after `rmtl index` does not call them clean; lines of `rmtl predict` name paths."""
+    project = tmp_path / "project"
+    shutil.copytree(finished, project)
+    digest = digest_file(project / TESTED)
+    forget(rmtl, project, digest)
+    assert rmtl("index", cwd=project).returncode == 0
+    (project / "artifacts/manifest.valid.parquet").unlink()
+    (project / "artifacts/answers.jsonl").write_text(json.dumps({"image": TESTED, "faces": [], "error": None}) + "\n")
+    told = forget(rmtl, project, digest)
+    assert told["faces"] == {digest: []}
+    kinds = held(told)
+    assert kinds["table"] == {"artifacts/predictions.parquet"}
+    assert kinds["report"] == {"artifacts/answers.jsonl"}
+    assert {item["name"] for item in told["not_looked_into"]} == {
+        *("weights artifacts/train/meta.json", "checkpoint artifacts/train/last/state.json"),
+        *("archive artifacts/residual-mtl.mar", "evaluation reports/evaluation.json"),
+        "model version models:/residual-mtl/1",
+    }
+
+
+def test_every_data_version_of_the_history_that_has_the_face_is_named(rmtl: Command, project: Path) -> None:
+    """Under another name, in a pack, on another branch, and by several commits; not those without it."""
+    first, second = run(project, "git", "log", "--format=%h", "--reverse").split()
+    digest, content = digest_file(project / FACE), (project / FACE).read_bytes()
+    with Repo(str(project)) as repository:
+        run(project, "git", "checkout", "--quiet", "-b", "packed")
+        (project / FACE).unlink()
+        (project / "data/made/near.webp").write_bytes(content + b"0")
+        with tarfile.open(project / "data/made/pack.tar", "w") as pack:
+            entry = tarfile.TarInfo("inside/1.webp")
+            entry.size = len(content)
+            pack.addfile(entry, io.BytesIO(content))
+        repository.add(str(project / "data"))
+        commit(project, "packed")
+        packed = run(project, "git", "rev-parse", "--short", "HEAD")
+        (project / "data/made/pack.tar").unlink()
+        repository.add(str(project / "data"))
+        commit(project, "without")
+        run(project, "git", "checkout", "--quiet", "-b", "renamed", first)
+        (project / "data/made/renamed.webp").write_bytes(content)
+        repository.add(str(project / "data"))
+        commit(project, "renamed")
+        renamed = run(project, "git", "rev-parse", "--short", "HEAD")
+        run(project, "git", "checkout", "--quiet", second)
+        run(project, "git", "checkout", "--quiet", "packed", "--", "data.dvc")
+    told = forget(rmtl, project, digest)
+    found = {item["name"].partition(" ")[2]: item["how"] for item in told["held_by"] if item["kind"] == "data version"}
+    assert found == {
+        f"({first})": "in made/train/003.webp",
+        f"({second})": "in made/train/003.webp",
+        f"({packed})": "in made/pack.tar",
+        f"({renamed})": "in made/renamed.webp",
+    }
+    packs = {item["how"] for item in told["held_by"] if item["kind"] == "picture" and "pack" not in item["name"]}
+    assert "in it inside/1.webp" in packs
+    (versions,) = [step for step in told["plan"] if step.startswith("dvc gc leaves no other data version")]
+    assert all(commit_ in versions for commit_ in (first, second, packed, renamed))
+
+
 def test_a_face_of_a_former_version_is_known_by_its_object(rmtl: Command, project: Path) -> None:
     """And what is not here is said to be unseen, not sound."""
     lost = project / "near/files/md5" / digest_path(project, "made/test/012.webp")
@@ -155,7 +271,7 @@ def test_weights_that_began_from_such_weights_hold_the_face_too(tmp_path: Path, 
         [digest_file(tmp_path / FACE)],
         workspace=tmp_path,
         folders=[tmp_path / name for name in ("data", "artifacts", "weights")],
-        reports=tmp_path / "reports",
+        reports=[tmp_path / "reports"],
     )
     weights = {item.name: item.how for item in traces.holdings if item.kind == "weights"}
     assert weights == {

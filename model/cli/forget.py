@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from model.data.contents import Trained
     from model.data.forget import Traces
 
+_MODELS = ("weights", "archive", "checkpoint", "model version")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Digests = Annotated[list[str], typer.Argument(metavar="SHA256...", help="SHA-256 of the faces' pictures.")]
@@ -39,8 +40,8 @@ def forget(digests: Digests, params: Params = PARAMS_FILE, as_json: AsJson = Fal
     traces = trace(
         wanted,
         workspace=Path(),
-        folders=[workspace.DATA, workspace.ARTIFACTS, workspace.PUBLISHED_WEIGHTS],
-        reports=workspace.REPORTS,
+        folders=[workspace.DATA, workspace.ARTIFACTS, workspace.REPORTS, workspace.PUBLISHED_WEIGHTS],
+        reports=[workspace.ARTIFACTS, workspace.REPORTS],
         registered=registered,
     )
     traces.unseen += away
@@ -110,17 +111,28 @@ def _copies(names: tuple[str, ...]) -> str:
 
 
 def _plan(traces: "Traces") -> Iterator[str]:
-    """What a person does next; `dvc gc` comes after data.dvc no longer names the bytes."""
+    """What a person does next. `dvc gc` comes last: without the bytes nothing tells any more what was made of them."""
     pictures = [name for item in traces.holdings if item.kind == "picture" for name in (item.name, *item.copies)]
     here = [name for name in pictures if name.startswith(f"{workspace.DATA}/")]
     if here:
         yield f"take them, and their lines in the label files, out of {', '.join(here)}; then dvc add data"
     yield "dvc repro  # manifest, shards, weights and reports without them; then git commit"
+    models = [item for item in traces.holdings if item.kind in _MODELS]
+    if models:
+        yield f"replace or delete what was trained on them: {', '.join(item.name for item in models)}"
+    if any(item.kind == "model version" for item in models):
+        yield "mlflow gc  # once versions, their logged models and runs are deleted: MLflow keeps the files until then"
+    yield f"rmtl data forget {' '.join(traces.records)}  # again, while the bytes are there: it names what is left"
+    yield from _collect(traces)
+
+
+def _collect(traces: "Traces") -> Iterator[str]:
+    """How the bytes go, once data.dvc no longer names them."""
     for part in traces.parts:
         cloud = "" if part.store == "cache" else f" --cloud --remote {part.store}"
         yield (
-            f"dvc gc --workspace{cloud}  # --dry shows it first; of {part.store}, {len(part.objects)} objects hold a "
-            f"face, {part.bytes:,} bytes"
+            f"dvc gc --workspace{cloud}  # --dry shows it first; of {part.store}, objects with a face: "
+            f"{len(part.objects)}, {part.bytes:,} bytes"
         )
     far = [item.name.removeprefix("remote ") for item in traces.unseen if item.name.startswith("remote ")]
     for name in far:
@@ -128,6 +140,3 @@ def _plan(traces: "Traces") -> Iterator[str]:
     versions = [item.name for item in traces.holdings if item.kind == "data version"]
     if versions:
         yield f"dvc gc leaves no other data version behind either; those with a face: {'; '.join(versions)}"
-    models = [item.name for item in traces.holdings if item.kind in ("weights", "archive", "model version")]
-    if models:
-        yield f"replace or delete what was trained on them: {', '.join(models)}"

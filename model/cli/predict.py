@@ -1,7 +1,6 @@
 """`rmtl predict`: points and apparent expressions of pictures, by local weights or by an endpoint."""
 
 import json
-import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from model.cli import workspace
 from model.cli.app import app
+from model.cli.endpoint import connect
 from model.errors import CheckpointError, ConfigError, DataContractError
 from model.storage import atomic_path, read_bytes
 
@@ -41,7 +41,7 @@ def predict(
     from model.serving.cases import predict_cases
 
     with ExitStack() as stack:
-        answerer = _endpoint(url) if url else _local(weights, stack)
+        answerer = connect(url) if url else _local(weights, stack)
         bar = tqdm(wanted, desc="predict", unit="picture", disable=None)
         answers = [answer for case in bar for answer in predict_cases(answerer, [case], case["root"])]
     _write([json.dumps(answer) for answer in answers], out)
@@ -72,22 +72,6 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
                 f'{path}:{number}: need {{"image": ..., "box": [x0,y0,x1,y1] or null}}: {error}'
             ) from error
     return cases
-
-
-def _endpoint(url: str) -> "Answerer":
-    from model.serving.client import EndpointClient
-
-    return EndpointClient(url, token=_token())
-
-
-def _token() -> str | None:
-    """The client token: from the environment, else from the key file of the running deployment."""
-    from model.storage import read_json
-
-    token = os.environ.get("RMTL_ENDPOINT_TOKEN")
-    if token or not workspace.DEPLOYMENT.is_file():
-        return token
-    return Path(read_json(workspace.DEPLOYMENT)["key_file"]).read_text().strip()
 
 
 def _local(given: str | None, stack: ExitStack) -> "Answerer":

@@ -9,14 +9,22 @@ import typer
 
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
+from model.cli.endpoint import connect, read_deployment
 from model.errors import FaceError
 from model.schema import to_json
 
 if TYPE_CHECKING:
-    from model.registry.lineage import Hop
+    from model.registry.hop import Hop
+    from model.registry.lineage import Places
 
 Why = Annotated[str, typer.Option("--why", help="Reason, kept in the promotion log.")]
-Uri = Annotated[str | None, typer.Argument(help="models:/name@alias or models:/name/3; by default the champion.")]
+Subject = Annotated[
+    str | None,
+    typer.Argument(
+        help="models:/name@alias or models:/name/3, a file of answers (`rmtl predict --out`), or the address of an "
+        "endpoint; by default the champion."
+    ),
+]
 
 
 @app.command()
@@ -108,23 +116,25 @@ def keys(
 
 
 @app.command()
-def lineage(uri: Uri = None, params: Params = PARAMS_FILE, as_json: AsJson = False) -> None:
-    """Walk from a version to its run, code, configuration and data.
+def lineage(subject: Subject = None, params: Params = PARAMS_FILE, as_json: AsJson = False) -> None:
+    """Walk from an answer, an endpoint or a version to archive, run, code, configuration, lock files and data.
 
-    Example: rmtl lineage models:/residual-mtl@champion
+    Example: rmtl lineage predictions.jsonl
+
+    Example: rmtl lineage http://127.0.0.1:8080
     """
-    _walk(uri, params, as_json=as_json)
+    _walk(subject, params, as_json=as_json)
 
 
 @app.command()
-def verify(uri: Uri = None, params: Params = PARAMS_FILE, as_json: AsJson = False) -> None:
-    """Walk as `lineage` does and fail where a hop is broken.
+def verify(subject: Subject = None, params: Params = PARAMS_FILE, as_json: AsJson = False) -> None:
+    """Walk as `lineage` does; exit code 1 where a hop is broken, with the names of all that are.
 
     Example: rmtl verify models:/residual-mtl@champion
     """
     from model.registry.lineage import verify as check
 
-    check(_walk(uri, params, as_json=as_json))
+    check(_walk(subject, params, as_json=as_json))
 
 
 @app.command()
@@ -139,14 +149,39 @@ def sync(params: Params = PARAMS_FILE, as_json: AsJson = False) -> None:
     show({"run": run}, as_json=as_json)
 
 
-def _walk(uri: str | None, params: Path, *, as_json: bool) -> "list[Hop]":
-    from model.registry.lineage import walk
-
-    address = uri or f"models:/{read_config(params, None).register_.name}@champion"
-    hops = walk(address, manifest=workspace.VALID_MANIFEST)
+def _walk(subject: str | None, params: Path, *, as_json: bool) -> "list[Hop]":
+    hops = _hops(subject, params)
     if as_json:
         typer.echo(json.dumps([to_json(hop) for hop in hops]))
     else:
         for hop in hops:
             typer.echo(f"{hop.hop:<10}  {hop.value:<66}  {hop.problem or 'ok'}")
     return hops
+
+
+def _hops(subject: str | None, params: Path) -> "list[Hop]":
+    from model.registry.answers import read_answers
+    from model.registry.delivery import ask
+    from model.registry.lineage import walk, walk_answers
+
+    if subject is not None and subject.startswith("models:/"):
+        return walk(subject, _places())
+    name = read_config(params, None).register_.name
+    if subject is None:
+        return walk(f"models:/{name}@champion", _places())
+    if subject.startswith(("http://", "https://")):
+        served = ask(connect(subject))
+        return walk_answers([served.origin], name, _places(), served=served)
+    return walk_answers(read_answers(Path(subject)), name, _places())
+
+
+def _places() -> "Places":
+    from model.registry.delivery import Endpoint
+    from model.registry.lineage import Places
+
+    deployment = read_deployment()
+    endpoint = None
+    if deployment is not None:
+        endpoint = Endpoint(connect(deployment.url, model=deployment.model), deployment.version)
+    folders = (workspace.ARTIFACTS, workspace.DEPLOYED, workspace.CANARY)
+    return Places(workspace.VALID_MANIFEST, archives=folders, endpoint=endpoint)

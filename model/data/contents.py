@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +18,7 @@ from model.archives import PACK_ENTRIES, ArchiveError, TarReader, open_zip
 from model.data.faces import TABLE
 from model.data.manifest import data_digest, read_manifest
 from model.errors import FaceError
-from model.schema import MANIFEST, FaceRecord
+from model.schema import MANIFEST, SPLITS, FaceRecord
 from model.storage import digest_file
 
 _LARGEST_JSON = 1 << 24
@@ -48,14 +48,26 @@ class Manifest:
     kin: tuple[FaceRecord, ...]
 
 
+class Table(NamedTuple):
+    """A table of faces that is no manifest, of kind `shard` or `table`: record ids, and pictures where it has them."""
+
+    kind: str
+    records: tuple[str, ...]
+    images: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Trained:
-    """Weights, an archive or a checkpoint of them, or a version in a registry: their data, and what they began from."""
+    """Weights, an archive or a checkpoint of them, or a version in a registry: their data, and what they began from.
+
+    An `evaluation` has the data that it was measured on, and `splits` of it; the others are about all of their data.
+    """
 
     kind: str
     data_digest: str
     weights_digest: str = ""
     start_digest: str = ""
+    splits: frozenset[str] = frozenset(SPLITS)
 
 
 @dataclass
@@ -63,28 +75,31 @@ class Contents:
     """What files tell, by a name that the caller gives each of them.
 
     Attributes:
-        pictures: wanted digests among the pictures that a file is or packs.
+        pictures: wanted digests among the pictures that a file is or packs, with their names in the pack.
         manifests: the manifests among the files, with wanted faces or without.
-        tables: other tables of faces: `shard` or `table`, and their record ids.
-        trained: what names the data it was trained on.
+        tables: other tables of faces.
+        trained: what names the data it was trained or measured on.
     """
 
     wanted: frozenset[str]
-    pictures: dict[str, set[str]] = field(default_factory=dict)
+    pictures: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     manifests: dict[str, Manifest] = field(default_factory=dict)
-    tables: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
     trained: dict[str, Trained] = field(default_factory=dict)
 
     def look_into(self, path: Path, name: str) -> None:
         """Add what one file tells; one of another kind tells its digest only, and so does a damaged one."""
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
-        found = {digest_file(path)} & self.wanted
+        digest = digest_file(path)
+        found: dict[str, list[str]] = {digest: []} if digest in self.wanted else {}
         with suppress(*_DAMAGED):
             if head[:4] == b"PAR1":
                 self._table(path, name)
             elif head[257:262] == b"ustar":
-                found.update(digest for digest in _members(path) if digest in self.wanted)
+                for member, digest in _members(path):
+                    if digest in self.wanted:
+                        found.setdefault(digest, []).append(member)
             elif head[:2] == b"PK":
                 self._description(json.loads(_meta(path)), name, "archive")
             elif head[:1] == b"{" and path.stat().st_size < _LARGEST_JSON:
@@ -97,15 +112,21 @@ class Contents:
         if columns == MANIFEST.names:
             self.manifests[name] = _manifest(read_manifest(path), self.wanted)
         elif "record_id" in columns:
+            known = [column for column in ("record_id", "image") if column in columns]
+            read = pq.read_table(path, columns=known)
             kind = "shard" if columns == TABLE.names else "table"
-            self.tables[name] = kind, pq.read_table(path, columns=["record_id"])["record_id"].to_pylist()
+            self.tables[name] = Table(kind, *(tuple(read[column].to_pylist()) for column in known))
 
     def _description(self, values: Mapping[str, Any], name: str, kind: str) -> None:
         if "mean_shape" in values:
-            digests = (str(values.get(key) or "") for key in ("data_digest", "weights_digest", "start_digest"))
-            self.trained[name] = Trained(kind, *digests)
+            names = ("data_digest", "weights_digest", "start_digest")
+            data, weights, start = (str(values.get(key) or "") for key in names)
+            self.trained[name] = Trained(kind, data, weights, start)
         elif "origin" in values:
             self.trained[name] = Trained("checkpoint", str(values["origin"]["data_digest"]))
+        elif "measures" in values:
+            splits = frozenset(row["split"] for row in values["measures"])
+            self.trained[name] = Trained("evaluation", str(values["data_digest"]), splits=splits)
 
 
 def _manifest(records: Iterable[FaceRecord], wanted: frozenset[str]) -> Manifest:
@@ -126,8 +147,8 @@ def _meta(path: Path) -> bytes:
         return meta.read(_LARGEST_JSON)
 
 
-def _members(path: Path) -> Iterator[str]:
-    """SHA-256 of each picture of a pack."""
+def _members(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and SHA-256 of each picture of a pack."""
     with path.open("rb") as stream:
         pack = TarReader(stream, max_entries=PACK_ENTRIES)
         for item in pack:
@@ -135,4 +156,4 @@ def _members(path: Path) -> Iterator[str]:
                 digest = hashlib.sha256()
                 for piece in pack.read(item):
                     digest.update(piece)
-                yield digest.hexdigest()
+                yield item.name, digest.hexdigest()

@@ -15,11 +15,13 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from model.data.contents import Contents, Trained
-from model.data.versions import DataVersion, Store, is_listing, read_listing, stores_of, versions_of
+from model.data.versions import DATA, DataVersion, Store, is_listing, read_listing, stores_of, versions_of
 from model.schema import SPLITS, FaceRecord
+from model.storage import PACK_SEPARATOR
 
 _TEXTS = (".csv", ".html", ".json", ".jsonl", ".md")
 _ROLES = {"train": "trained on", "val": "selected by", "test": "measured on"}
+_DRAWN = "; the page and plots beside it may draw them"
 _FETCH = "fetch it with `dvc fetch --all-commits data.dvc`, then repeat"
 
 
@@ -90,14 +92,14 @@ def trace(
     *,
     workspace: Path,
     folders: Iterable[Path],
-    reports: Path,
+    reports: Iterable[Path],
     registered: Mapping[str, Trained] | None = None,
 ) -> Traces:
     """Look for pictures by their SHA-256.
 
     Args:
-        folders: what may hold faces in the workspace: data, artifacts, published weights.
-        reports: text files below it are searched for the names of the records.
+        folders: what may hold faces in the workspace: data, artifacts, reports, published weights.
+        reports: text files below these are searched for the names of the records and of their pictures.
         registered: versions of a registry by name.
     """
     traces = Traces({digest: [] for digest in wanted})
@@ -109,10 +111,13 @@ def trace(
         if not is_listing(digest):
             contents.look_into(path, digest)
     _take_records(traces, contents)
-    traces.holdings += _versions(contents, places, versions_of(workspace), traces.unseen)
-    traces.holdings += _files_holding(contents, places, traces.records)
+    versions = versions_of(workspace)
+    names = {name: face for face, records in traces.records.items() for name in records}
+    names |= _addresses(contents, places, versions)
+    traces.holdings += _versions(contents, places, versions, traces.unseen)
+    traces.holdings += _files_holding(contents, places, names)
     traces.holdings += _trained(contents, places, registered or {}, traces.unseen)
-    traces.holdings += _reports(reports, workspace, traces.records)
+    traces.holdings += _reports(reports, workspace, names | {face: face for face in traces.records})
     traces.parts = _parts(places, traces.holdings)
     return traces
 
@@ -129,6 +134,26 @@ def _take_records(traces: Traces, contents: Contents) -> None:
             if record.record_id not in names:
                 names.append(record.record_id)
         traces.kin += [record.record_id for record in manifest.kin if record.record_id not in traces.kin]
+
+
+def _addresses(contents: Contents, places: Places, versions: Iterable[DataVersion]) -> dict[str, str]:
+    """Wanted faces by where their pictures lie, or lay in some data version: below the data's folder, and as a path.
+
+    A table or a text may name a face so that no manifest names any more.
+    """
+    names = {digest: [*places.names[digest]] for digest in contents.pictures}
+    for version in versions:
+        listing = read_listing(places.files[version.digest]) if version.digest in places.files else {}
+        for file, digest in listing.items():
+            if digest in names:
+                names[digest].append(f"{DATA}/{file}")
+    found = {}
+    for digest, faces in contents.pictures.items():
+        for face, members in faces.items():
+            for name in names[digest]:
+                for path in [f"{name}{PACK_SEPARATOR}{member}" for member in members] or [name]:
+                    found[path] = found[path.removeprefix(f"{DATA}/")] = face
+    return found
 
 
 def _versions(
@@ -149,25 +174,25 @@ def _versions(
             yield Holding("data version", name, _sorted(*held.values()), how=f"in {', '.join(held)}")
 
 
-def _files_holding(contents: Contents, places: Places, records: Mapping[str, list[str]]) -> Iterator[Holding]:
-    for digest, faces in contents.pictures.items():
-        yield _holding("picture", digest, places, faces)
+def _files_holding(contents: Contents, places: Places, names: Mapping[str, str]) -> Iterator[Holding]:
+    for digest, held in contents.pictures.items():
+        members = [member for found in held.values() for member in found]
+        yield _holding("picture", digest, places, held, f"in it {', '.join(members)}" if members else "")
     for digest, manifest in contents.manifests.items():
         faces = {str(record.sha256) for record in manifest.faces}
         if faces:
             splits = {record.split for record in manifest.faces}
             yield _holding("manifest", digest, places, faces, f"in {', '.join(sorted(splits))}")
-    by_record = {name: face for face, names in records.items() for name in names}
-    for digest, (kind, names) in contents.tables.items():
-        faces = {by_record[name] for name in names if name in by_record}
+    for digest, table in contents.tables.items():
+        faces = {names[name] for name in (*table.records, *table.images) if name in names}
         if faces:
-            yield _holding(kind, digest, places, faces)
+            yield _holding(table.kind, digest, places, faces)
 
 
 def _trained(
     contents: Contents, places: Places, registered: Mapping[str, Trained], unseen: list[Unseen]
 ) -> Iterator[Holding]:
-    """What was trained on data with the faces, or began from such weights, at any distance."""
+    """What was trained or measured on data with the faces, or began from such weights, at any distance."""
     data = {manifest.data_digest: manifest.faces for manifest in contents.manifests.values()}
     everything = {**contents.trained, **registered}
     began = {item.weights_digest: item.start_digest for item in everything.values() if item.start_digest}
@@ -179,22 +204,23 @@ def _trained(
             faces, how = data.get(trained_on.get(ancestor, ""), ()), f"began from {ancestor[:12]}, "
             seen.add(ancestor)
             ancestor = began.get(ancestor, "")
+        faces = tuple(record for record in faces if record.split in item.splits)
         digests = {str(record.sha256) for record in faces}
         if digests and key in registered:
             yield Holding(item.kind, key, _sorted(digests), how=how + _roles(faces))
         elif digests:
-            yield _holding(item.kind, key, places, digests, how + _roles(faces))
+            how += _roles(faces) + (_DRAWN if item.kind == "evaluation" else "")
+            yield _holding(item.kind, key, places, digests, how)
         elif item.data_digest not in data:
             name = key if key in registered else places.names[key][0]
             unseen.append(Unseen(f"{item.kind} {name}", f"no manifest here describes its data {item.data_digest}"))
 
 
-def _reports(reports: Path, workspace: Path, records: Mapping[str, list[str]]) -> Iterator[Holding]:
-    tokens = {name: face for face, names in records.items() for name in [face, *names]}
-    pattern = re.compile("|".join(rf"(?<![\w/]){re.escape(token)}(?![\w#])" for token in tokens))
-    for path in _files([reports]):
+def _reports(reports: Iterable[Path], workspace: Path, names: Mapping[str, str]) -> Iterator[Holding]:
+    pattern = re.compile("|".join(rf"(?<![\w/]){re.escape(name)}(?![\w#])" for name in names))
+    for path in _files(reports):
         if path.suffix in _TEXTS:
-            found = {tokens[name] for name in pattern.findall(path.read_text(errors="replace"))}
+            found = {names[name] for name in pattern.findall(path.read_text(errors="replace"))}
             if found:
                 yield Holding("report", str(path.relative_to(workspace)), _sorted(found))
 

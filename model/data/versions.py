@@ -10,7 +10,8 @@ from model.data.ingest import read_pointer
 from model.errors import ConfigError
 
 WORKSPACE = "workspace"
-POINTER = "data.dvc"
+DATA = "data"
+POINTER = f"{DATA}.dvc"
 
 _LISTING = ".dir"
 

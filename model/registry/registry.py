@@ -16,7 +16,7 @@ from model.registry.card import CARD_FILE, render_card
 from model.registry.client import Store, open_store
 from model.registry.flavour import write_mlmodel
 from model.registry.gate import Verdict, judge
-from model.registry.lineage import origin_tags, run_tag
+from model.registry.origin import origin_tags, run_tag
 from model.registry.promotion_log import PromotionLog
 from model.registry.reports import (
     EVALUATION_TAG,
@@ -122,7 +122,8 @@ def _run(store: Store, config: RegisterConfig, weights: Path, meta: Meta) -> str
         run_id = start_run(store, config.experiment, identity(meta))
         store.client.set_terminated(run_id)
     log_params(store, run_id, flatten(meta.config))
-    for name, value in {DATA_TAG: meta.data_digest, run_tag(meta): meta.data_digest, **origin_tags(meta)}.items():
+    tags = {DATA_TAG: meta.data_digest, run_tag(meta): meta.data_digest, **origin_tags(meta, weights)}
+    for name, value in tags.items():
         store.client.set_tag(run_id, name, value)
     return run_id
 
@@ -161,7 +162,7 @@ def _create(store: Store, name: str, run_id: str, weights: Path, meta: Meta) -> 
         source=logged.artifact_location,
         run_id=run_id,
         model_id=logged.model_id,
-        tags={**_tags(meta), META_TAG: meta_digest, MODEL_TAG: logged.model_id},
+        tags={**_tags(meta, weights), META_TAG: meta_digest, MODEL_TAG: logged.model_id},
         description=INTENDED_USE,
     )
     first = _find(store, name, meta)
@@ -171,7 +172,7 @@ def _create(store: Store, name: str, run_id: str, weights: Path, meta: Meta) -> 
     return created
 
 
-def _tags(meta: Meta) -> dict[str, str]:
+def _tags(meta: Meta, weights: Path) -> dict[str, str]:
     return {
         IDENTITY_TAG: identity(meta),
         WEIGHTS_TAG: meta.weights_digest,
@@ -179,7 +180,7 @@ def _tags(meta: Meta) -> dict[str, str]:
         "restricted": str(meta.restricted).lower(),
         "licence": "non-commercial" if meta.restricted else "as the project",
         "intended_use": INTENDED_USE,
-        **origin_tags(meta),
+        **origin_tags(meta, weights),
     }
 
 

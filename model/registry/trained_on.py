@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from model.data.contents import Trained
 from model.errors import CheckpointError
 from model.registry.client import Store, open_store, tracking_uri
-from model.registry.versions import DATA_TAG, META_TAG, WEIGHTS_TAG
+from model.registry.versions import DATA_TAG, META_TAG, WEIGHTS_TAG, all_versions, name_of
 from model.storage import digest_file
 from model.weights import META_FILE, load_meta
 
@@ -23,17 +23,10 @@ def trained_versions() -> dict[str, Trained]:
     uri = tracking_uri()
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return {}
-    found = {}
     with open_store() as store:
-        token = None
-        while True:
-            page = store.client.search_model_versions(max_results=1000, page_token=token)
-            for version in page:
-                if DATA_TAG in version.tags:
-                    found[f"models:/{version.name}/{version.version}"] = _trained(store, version)
-            token = page.token
-            if not token:
-                return found
+        return {
+            name_of(version): _trained(store, version) for version in all_versions(store) if DATA_TAG in version.tags
+        }
 
 
 def _trained(store: Store, version: StoredVersion) -> Trained:

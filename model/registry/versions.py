@@ -7,6 +7,7 @@ fetched, by name.
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion as StoredVersion
@@ -65,6 +66,18 @@ def resolve(store: Store, uri: str) -> StoredVersion:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         raise RegistryError(f"{uri}: MLflow at {store.shown} has no such version; see `rmtl history`") from error
+
+
+def all_versions(store: Store, name: str | None = None) -> Iterator[StoredVersion]:
+    """Every version of a model, or of all models."""
+    token = None
+    while True:
+        query = None if name is None else f"name = '{name}'"
+        page = store.client.search_model_versions(query, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def download_weights(store: Store, version: StoredVersion, folder: Path) -> Meta:

@@ -18,13 +18,15 @@ class Answerer(Protocol):
 
 
 def predict_cases(answerer: Answerer, cases: Iterable[Mapping[str, Any]], root: Path) -> Iterator[dict[str, Any]]:
-    """Answers `{image, faces, error}` in the order of the cases `{image, box}`; paths lie under `root`.
+    """Answers `{image, faces, error, model_version, data_digest}` in the order of the cases `{image, box}`.
 
-    A picture that cannot be read, and a box that is none, become the error of their line.
+    Paths lie under `root`. A picture that cannot be read, and a box that is none, become the error of their line; the
+    origin of such a line is null.
     """
     for case in cases:
         answer = _answer(answerer, case, root)
-        yield {"image": case["image"], "faces": answer["faces"], "error": answer["error"]}
+        origin = {name: answer.get(name) for name in ("model_version", "data_digest")}
+        yield {"image": case["image"], "faces": answer["faces"], "error": answer["error"], **origin}
 
 
 def _answer(answerer: Answerer, case: Mapping[str, Any], root: Path) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import requests
 
 from model.errors import ServiceError
 from model.schema import Box
-from model.serving.schema import BODY_TYPE_HEADER
+from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, VERSION_HEADER, Origin
 
 TIMEOUT_S = 60.0
+REACH_S = 5.0
 
 
 class EndpointClient:
@@ -34,16 +35,33 @@ class EndpointClient:
         Raises:
             ServiceError: no connection, a wrong token, an overloaded server, or an answer that is no JSON object.
         """
+        return self.ask(content, boxes)[0]
+
+    def ask(self, content: bytes, boxes: Sequence[Box] | None = None) -> tuple[dict[str, Any], Origin]:
+        """As `predict`, and the origin that the answer's headers name.
+
+        Raises:
+            ServiceError: as `predict`.
+        """
         if boxes is None:
-            answer = self.post(content, "application/octet-stream")
+            answer, headers = self._send(content, "application/octet-stream")
         else:
             instance = {"image": base64.b64encode(content).decode(), "boxes": [list(box) for box in boxes]}
-            answer = self.post_json({"instances": [instance]})
-        return {"faces": []} | {name: value for name, value in answer.items() if name != "predictions"}
+            answer, headers = self._send(_encode({"instances": [instance]}), "application/json")
+        told = {"faces": []} | {name: value for name, value in answer.items() if name != "predictions"}
+        return told, Origin(headers.get(VERSION_HEADER, ""), headers.get(DIGEST_HEADER, ""))
+
+    def is_there(self) -> bool:
+        """Whether anything answers at the address, ready or not."""
+        try:
+            self._session.get(f"{self.url.partition('/predictions/')[0]}/ping", timeout=REACH_S)
+        except requests.RequestException:
+            return False
+        return True
 
     def post_json(self, body: Any) -> dict[str, Any]:
         """Send a JSON request."""
-        return self.post(json.dumps(body, allow_nan=False).encode(), "application/json")
+        return self.post(_encode(body), "application/json")
 
     def post(self, body: bytes, content_type: str) -> dict[str, Any]:
         """Send a body as it is.
@@ -51,6 +69,10 @@ class EndpointClient:
         Raises:
             ServiceError: as `predict`.
         """
+        return self._send(body, content_type)[0]
+
+    def _send(self, body: bytes, content_type: str) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """The answer and its headers, whose names count in any case."""
         headers = {"Content-Type": content_type}
         if self._inner:
             headers = {"Content-Type": "application/octet-stream", BODY_TYPE_HEADER: content_type}
@@ -65,7 +87,11 @@ class EndpointClient:
             raise ServiceError(f"{self.url}: no answer: {error}; is it deployed? `rmtl deploy`") from error
         if response.status_code in (401, 503) or not isinstance(answer, dict):
             raise ServiceError(f"{self.url}: {response.status_code}: {_message(answer)}")
-        return answer
+        return answer, response.headers
+
+
+def _encode(body: Any) -> bytes:
+    return json.dumps(body, allow_nan=False).encode()
 
 
 def _message(answer: Any) -> str:

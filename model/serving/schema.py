@@ -1,8 +1,9 @@
 """What goes in and out of the endpoint: requests, answers, error codes, headers."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -132,6 +133,21 @@ class Picture:
     content: bytes
     boxes: list[Box] | None = None
     problem: str | None = None
+
+
+class Origin(NamedTuple):
+    """Where an answer comes from: version (or head of the weights' digest) and data digest; empty where not told."""
+
+    version: str
+    data_digest: str
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> "Origin":
+        """As the body of an answer names it."""
+        return cls(*(str(answer.get(name) or "") for name in ("model_version", "data_digest")))
+
+    def __str__(self) -> str:
+        return f"version {self.version or '?'}, data {self.data_digest or '?'}"
 
 
 def check_box(box: Any) -> Box:

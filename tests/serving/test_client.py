@@ -15,3 +15,4 @@ def test_no_endpoint_is_a_service_error():
     client = EndpointClient(f"http://127.0.0.1:{free_ports(1)[0]}")
     with pytest.raises(ServiceError, match="rmtl deploy"):
         client.predict(b"x")
+    assert not client.is_there()

@@ -10,6 +10,7 @@ from model.schema import to_json
 from model.serving import server
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
+from model.serving.schema import Origin
 from model.storage import read_json
 
 pytestmark = pytest.mark.service
@@ -33,6 +34,14 @@ def test_answers_name_version_and_data(endpoint, token, predictor, picture):
     answer = post(endpoint, token, picture[0], "image/png")
     assert answer.headers["X-Model-Version"] == answer.json()["model_version"] == endpoint.version == "7"
     assert answer.headers["X-Data-Digest"] == answer.json()["data_digest"] == predictor.data_digest
+
+
+def test_the_client_tells_the_origin_that_the_headers_name(client, predictor, picture):
+    """T36: the first hop of the walk from an endpoint."""
+    for boxes in (None, picture[1]):
+        answer, origin = client.ask(picture[0], boxes)
+        assert origin == Origin.of(answer) == ("7", predictor.data_digest)
+    assert client.is_there()
 
 
 def test_seven_of_eight_pictures_are_answered_in_order(endpoint, token, picture, as_multipart):

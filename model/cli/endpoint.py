@@ -1,0 +1,41 @@
+"""Endpoints that commands ask: the running deployment of this folder, or one at a given address."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.cli import workspace
+from model.errors import StorageError
+from model.schema import Deployment
+from model.storage import read_json
+
+if TYPE_CHECKING:
+    from model.serving.client import EndpointClient
+
+
+def read_deployment() -> Deployment | None:
+    """What `rmtl deploy` left in this folder; None where there is nothing.
+
+    Raises:
+        StorageError: the file is something else.
+    """
+    if not workspace.DEPLOYMENT.is_file():
+        return None
+    try:
+        return Deployment(**read_json(workspace.DEPLOYMENT))
+    except TypeError as error:
+        raise StorageError(f"{workspace.DEPLOYMENT}: no deployment: {error}; `rmtl deploy`, or delete it") from error
+
+
+def connect(url: str, *, model: str = "residual-mtl") -> "EndpointClient":
+    """A client with the token of the environment, else with that of this folder's deployment."""
+    from model.serving.client import EndpointClient
+
+    return EndpointClient(url, model=model, token=_token())
+
+
+def _token() -> str | None:
+    token, deployment = os.environ.get("RMTL_ENDPOINT_TOKEN"), read_deployment()
+    if token or deployment is None or deployment.key_file is None:
+        return token
+    return Path(deployment.key_file).read_text().strip()
