@@ -96,4 +96,4 @@ def test_a_search_for_faces_finds_what_stands_before_the_damage(tmp_path: Path) 
     (tmp_path / "a.tar").write_bytes(whole[:1500])
     contents = Contents(frozenset({digest_bytes(b"one")}))
     contents.look_into(tmp_path / "a.tar", "a")
-    assert contents.pictures == {"a": {digest_bytes(b"one")}}
+    assert contents.pictures == {"a": {digest_bytes(b"one"): ["1"]}}
