@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -32,8 +33,12 @@ class Server:
 
 
 @contextmanager
-def run_server(folder: Path, *, access: str, secret: str) -> Iterator[Server]:
-    """SeaweedFS with one user, without buckets; it makes none by itself and reports to nobody."""
+def run_server(folder: Path, *, access: str, secret: str, roles: Mapping[str, Any] | None = None) -> Iterator[Server]:
+    """SeaweedFS with one user, without buckets; it makes none by itself and reports to nobody.
+
+    Args:
+        roles: its settings for STS, which it then answers under the same address.
+    """
     identity = {"name": "test", "credentials": [{"accessKey": access, "secretKey": secret}], "actions": ["Admin"]}
     settings = folder / "s3.json"
     settings.write_text(json.dumps({"identities": [identity]}))
@@ -58,6 +63,9 @@ def run_server(folder: Path, *, access: str, secret: str) -> Iterator[Server]:
     }
     command = [str(Path(sys.executable).with_name("weed")), "-logtostderr", "server", "-filer", "-s3"]
     command += [f"-{name}={value}" for name, value in options.items()]
+    if roles is not None:
+        (folder / "roles.json").write_text(json.dumps(roles))
+        command.append(f"-s3.iam.config={folder / 'roles.json'}")
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     server = Server(f"http://127.0.0.1:{listeners['s3.port']}", f"http://127.0.0.1:{metrics}/metrics", process)

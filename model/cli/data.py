@@ -10,7 +10,7 @@ import typer
 
 from model.cli.app import PARAMS_FILE, Params, app, read_config
 from model.data.remote import dvc_environment, write_remote
-from model.errors import ConfigError, ServiceError
+from model.errors import ConfigError, FaceError, ServiceError
 from model.s3 import probe
 
 group = typer.Typer(help="Move data versions between this folder and the DVC remote.", no_args_is_help=True)
@@ -77,17 +77,21 @@ def _default_remote() -> str:
 
 
 def _dvc(*arguments: str) -> None:
+    place = os.environ.get("RMTL_S3_REMOTE") if S3_NAME in arguments else None
+    if place:
+        # Says in seconds and plainly what DVC would take minutes to find out, or would hide.
+        probe(place)
     command = [sys.executable, "-m", "dvc", *arguments]
     code = subprocess.run(command, check=False, env=dvc_environment()).returncode
     if code:
-        raise ServiceError(f"dvc {' '.join(arguments)}: exit code {code}: {_cause(arguments)}")
+        raise ServiceError(f"dvc {' '.join(arguments)}: exit code {code}: {_cause(place)}")
 
 
-def _cause(arguments: tuple[str, ...]) -> str:
-    """What S3 itself says, which DVC's lines may hide; else where to look."""
-    if S3_NAME in arguments:
+def _cause(place: str | None) -> str:
+    """What S3 itself says by now, which DVC's lines may hide; else where to look."""
+    if place:
         try:
-            probe(os.environ["RMTL_S3_REMOTE"])
-        except ServiceError as error:
+            probe(place)
+        except FaceError as error:
             return str(error)
     return "see its lines above and `rmtl doctor`; run again, it transfers only what is missing"

@@ -19,7 +19,7 @@ from model.errors import ServiceError
 from model.s3 import TRIES, s3_client
 from model.storage import read_bytes
 from tests.command import Command, contents
-from tests.remote.places import BUCKET, LONGEST_S, dvc, lose_data
+from tests.remote.places import BUCKET, LONGEST_S, REMOTE, dvc, lose_data
 from tests.s3 import Server
 from tests.s3_proxy import Proxy, Request, run_proxy
 
@@ -130,8 +130,12 @@ def test_a_server_that_keeps_asking_ends_with_exit_code_5(
     assert time.monotonic() - began < LONGEST_S
     assert result.returncode == 5
     last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: dvc push data.dvc --remote s3")
-    assert ("wait, then run the same again" if "GET" in methods else "run again") in last
+    if "GET" in methods:
+        assert last.startswith(f"error: {REMOTE}: the server asked to slow down")
+        assert "wait, then run the same again" in last
+    else:
+        assert last.startswith("error: dvc push data.dvc --remote s3")
+        assert "run again" in last
     assert stored(bucket) == {}
 
 
