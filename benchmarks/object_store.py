@@ -37,12 +37,13 @@ def run_server(folder: Path, *, access: str, secret: str, roles: Mapping[str, An
     """SeaweedFS with one user, without buckets; it makes none by itself and reports to nobody.
 
     Args:
+        folder: what it stores; a server that is started there again has it all.
         roles: its settings for STS, which it then answers under the same address.
     """
     identity = {"name": "test", "credentials": [{"accessKey": access, "secretKey": secret}], "actions": ["Admin"]}
     settings = folder / "s3.json"
     settings.write_text(json.dumps({"identities": [identity]}))
-    (folder / "store").mkdir()
+    (folder / "store").mkdir(exist_ok=True)
     metrics, *ports = free_ports(1 + 2 * len(_PORTS))
     free = iter(ports)
     listeners = {name: next(free) for plain in _PORTS for name in (plain, f"{plain}.grpc")}
@@ -70,18 +71,25 @@ def run_server(folder: Path, *, access: str, secret: str, roles: Mapping[str, An
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     server = Server(f"http://127.0.0.1:{listeners['s3.port']}", f"http://127.0.0.1:{metrics}/metrics", process)
     try:
-        _wait(server, folder / "weed.log")
+        _wait(server, f"http://127.0.0.1:{listeners['master.port']}", folder / "weed.log")
         yield server
     finally:
         server.end()
 
 
-def _wait(server: Server, log: Path) -> None:
+def _wait(server: Server, master: str, log: Path) -> None:
     deadline = time.monotonic() + STARTUP_S
     while time.monotonic() < deadline and server.process.poll() is None:
-        try:
-            if requests.get(f"{server.url}/status", timeout=1).ok:
-                return
-        except requests.RequestException:
-            time.sleep(0.1)
+        if _ready(server, master):
+            return
+        time.sleep(0.1)
     raise RuntimeError(f"the S3 server did not start: {log.read_text()[-2000:]}")
+
+
+def _ready(server: Server, master: str) -> bool:
+    """It answers, and knows of a disk: only then can it read what was stored before."""
+    try:
+        disks = requests.get(f"{master}/dir/status", timeout=1).json()["Topology"]["Max"]
+        return disks > 0 and requests.get(f"{server.url}/status", timeout=1).ok
+    except requests.RequestException:
+        return False

@@ -20,7 +20,7 @@ from model.s3 import TRIES, s3_client
 from model.storage import read_bytes
 from tests.command import Command, contents
 from tests.remote.places import BUCKET, LONGEST_S, REMOTE, dvc, lose_data
-from tests.s3 import Server
+from tests.s3 import Server, run_server
 from tests.s3_proxy import Proxy, Request, run_proxy
 
 pytestmark = pytest.mark.service
@@ -199,3 +199,41 @@ def test_a_push_killed_in_the_middle_leaves_whole_objects_and_goes_on(
     assert proxy.count("PUT") == wanted - len(there)
     assert len(stored(bucket)) == wanted
     assert damaged(stored(bucket)) == []
+
+
+@pytest.mark.long
+def test_a_server_killed_in_the_middle_of_a_push_holds_no_half_and_the_rerun_goes_on(
+    rmtl: Command, many: Path, configured: Callable[..., Any], tmp_path: Path
+) -> None:
+    """T20: started again on the same disk it has whole objects, no list of the version, and gets the rest."""
+    folder, killed = tmp_path / "s3", threading.Event()
+    folder.mkdir()
+    with run_server(folder) as doomed, run_proxy(doomed.url) as proxy:
+        client = configured(proxy.url)
+        client.create_bucket(Bucket=BUCKET)
+        proxy.seen.clear()
+
+        def kill(request: Request) -> None:
+            if request.method == "PUT" and proxy.count("PUT") > FILES // 2 and not killed.is_set():
+                killed.set()
+                doomed.end()
+
+        proxy.before, proxy.delay_s = kill, 0.05
+        began = time.monotonic()
+        result = rmtl("data", "push", cwd=many)
+        assert killed.is_set()
+        assert result.returncode == 5
+        assert time.monotonic() - began < 2 * LONGEST_S
+        assert "cannot be reached" in result.stderr.strip().splitlines()[-1]
+        with run_server(folder) as revived:
+            proxy.upstream, proxy.delay_s = revived.url, 0
+            there, wanted = stored(client), len(contents(many / "data")) + 1
+            assert 0 < len(there) < wanted
+            assert damaged(there) == []
+            assert not [key for key in there if key.endswith(".dir")]
+            proxy.seen.clear()
+            again = rmtl("data", "push", cwd=many)
+            assert again.returncode == 0, again.stderr
+            assert proxy.count("PUT") == wanted - len(there)
+            assert len(stored(client)) == wanted
+            assert damaged(stored(client)) == []
