@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from model.cli.app import PARAMS_FILE, Params, app, read_config
-from model.data.remote import dvc_environment, write_remote
-from model.errors import ConfigError, FaceError, ServiceError
+from model.data.remote import dvc_environment, lack_of_room, write_remote
+from model.errors import ConfigError, FaceError, ServiceError, StorageError
 from model.s3 import probe
 
 group = typer.Typer(help="Move data versions between this folder and the DVC remote.", no_args_is_help=True)
@@ -84,14 +84,19 @@ def _dvc(*arguments: str) -> None:
     command = [sys.executable, "-m", "dvc", *arguments]
     code = subprocess.run(command, check=False, env=dvc_environment()).returncode
     if code:
-        raise ServiceError(f"dvc {' '.join(arguments)}: exit code {code}: {_cause(place)}")
+        raise _failure(f"dvc {' '.join(arguments)}: exit code {code}", place, Path(arguments[1]))
 
 
-def _cause(place: str | None) -> str:
-    """What S3 itself says by now, which DVC's lines may hide; else where to look."""
+def _failure(what: str, place: str | None, pointer: Path) -> FaceError:
+    """With what S3 itself says by now, which DVC's lines may hide; else with where to look."""
     if place:
         try:
             probe(place)
         except FaceError as error:
-            return str(error)
-    return "see its lines above and `rmtl doctor`; run again, it transfers only what is missing"
+            return ServiceError(f"{what}: {error}")
+    if narrow := lack_of_room(pointer):
+        return StorageError(f"{what}: {narrow}")
+    return ServiceError(
+        f"{what}: see its lines above and `rmtl doctor`; run again, it transfers only what is missing; what a pull "
+        "lacks again was lost or altered on the remote (docs/RUNBOOK.md, Services)"
+    )

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.object_proxy import Proxy, Request, run_proxy
 from model.errors import ServiceError
 from model.s3 import TRIES, s3_client
 from model.storage import read_bytes
 from tests.command import Command, contents
 from tests.remote.places import BUCKET, LONGEST_S, REMOTE, dvc, lose_data
 from tests.s3 import Server, run_server
-from tests.s3_proxy import Proxy, Request, run_proxy
 
 pytestmark = pytest.mark.service
 

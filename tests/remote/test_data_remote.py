@@ -1,5 +1,6 @@
 """Data versions through a real S3 server: there and back, and what happens when it is not there."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -71,6 +72,21 @@ def test_dvc_starts_once_and_the_remote_is_in_its_local_settings(
     assert subprocess.run(ignored, cwd=project, check=False).returncode == 0
 
 
+def test_a_pull_without_room_ends_with_exit_code_1(
+    rmtl: Command, project: Path, configured: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T19: where DVC failed, S3 is well and the data do not fit; the message names bytes and place."""
+    configured("http://127.0.0.1:9")
+    monkeypatch.setattr("model.cli.data.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 1))
+    monkeypatch.setattr("model.cli.data.probe", lambda _: None)
+    size = sum(len(content) for content in contents(project / "data").values())
+    for free, code in ((size - 1, 1), (size, 5)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: shutil._ntuple_diskusage(size, size, free))
+        result = rmtl("data", "pull", cwd=project)
+        assert result.returncode == code
+        assert (f"{free} bytes are free in {project}" in result.stderr) == (code == 1)
+
+
 def test_outside_a_dvc_project_a_push_ends_with_exit_code_2(
     rmtl: Command, workspace: Path, configured: Callable[..., Any]
 ) -> None:
@@ -132,6 +148,27 @@ def test_altered_bytes_are_never_handed_on(rmtl: Command, project: Path, bucket:
     lose_data(project)
     assert rmtl("data", "pull", cwd=project).returncode == 5
     assert not (project / "data/made/labels.jsonl").exists()
+
+
+@pytest.mark.long
+def test_a_lost_object_is_sent_again_once_the_list_of_its_version_is_gone(
+    rmtl: Command, project: Path, bucket: Any
+) -> None:
+    """As the runbook says: where the list is there, DVC takes all of its files for sent."""
+
+    def names() -> set[str]:
+        return {item["Key"] for item in bucket.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
+
+    assert rmtl("data", "push", cwd=project).returncode == 0
+    whole = names()
+    lost = next(name for name in whole if not name.endswith(".dir"))
+    bucket.delete_object(Bucket=BUCKET, Key=lost)
+    assert rmtl("data", "push", cwd=project).returncode == 0
+    assert names() == whole - {lost}
+    version = digest(project)
+    bucket.delete_object(Bucket=BUCKET, Key=f"data/files/md5/{version[:2]}/{version[2:]}")
+    assert rmtl("data", "push", cwd=project).returncode == 0
+    assert names() == whole
 
 
 def test_wrong_keys_end_with_exit_code_5(
