@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 from benchmarks.object_proxy import Proxy, Request, run_proxy
+from components.ingest import ingest
 from model.errors import ServiceError
 from model.s3 import TRIES, s3_client
 from model.storage import read_bytes
 from tests.command import Command, contents
-from tests.remote.places import BUCKET, LONGEST_S, REMOTE, dvc, lose_data
+from tests.components.artifacts import made
+from tests.remote.places import BUCKET, LONGEST_S, REMOTE, digest, dvc, lose_data
 from tests.s3 import Server, run_server
 
 pytestmark = pytest.mark.service
@@ -149,6 +151,28 @@ def test_a_slow_server_gets_and_gives_the_data(rmtl: Command, project: Path, buc
     pulled = rmtl("data", "pull", cwd=project)
     assert pulled.returncode == 0, pulled.stderr
     assert contents(project / "data") == before
+
+
+@pytest.mark.long
+def test_a_slow_fetch_of_a_pipeline_tells_how_far_it_is(
+    rmtl: Command, many: Path, proxy: Proxy, *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """In the log of its step, where DVC shows no bar."""
+    assert rmtl("data", "push", cwd=many).returncode == 0
+    monkeypatch.setattr("model.data.arrival.EVERY_S", 0.1)
+    one_by_one = threading.Lock()
+
+    def take_time(_: Request) -> None:
+        with one_by_one:
+            time.sleep(0.05)
+
+    proxy.before = take_time
+    ingest.python_func(digest(many), REMOTE, made(tmp_path, "data"))
+    lines = [record.getMessage() for record in caplog.records if record.name == "model.data.arrival"]
+    counts, wanted = [int(line.split()[1]) for line in lines], len(contents(many / "data"))
+    assert counts == sorted(counts)
+    assert len(set(counts) - {0, wanted}) > 2
+    assert f"fetched {wanted} of {wanted} files" in lines[-1]
 
 
 @pytest.mark.long

@@ -113,7 +113,7 @@ def test_a_version_is_fetched_by_its_digest(rmtl: Command, project: Path, bucket
     assert rmtl("data", "push", cwd=project).returncode == 0
     fetch_version(digest(project), remote=REMOTE, out=tmp_path / "fetched")
     assert contents(tmp_path / "fetched") == contents(project / "data")
-    with pytest.raises(ServiceError, match="no such bucket or version"):
+    with pytest.raises(ServiceError, match="no such version; was it pushed"):
         fetch_version(f"{'0' * 32}.dir", remote=REMOTE, out=tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
@@ -148,6 +148,9 @@ def test_altered_bytes_are_never_handed_on(rmtl: Command, project: Path, bucket:
     lose_data(project)
     assert rmtl("data", "pull", cwd=project).returncode == 5
     assert not (project / "data/made/labels.jsonl").exists()
+    alter(bucket, b'"relpath": "made/labels.jsonl"')
+    with pytest.raises(ServiceError, match=f"{digest(project)[2:]}: altered since it was pushed"):
+        fetch_version(digest(project), remote=REMOTE, out=tmp_path / "fetched")
 
 
 @pytest.mark.long
