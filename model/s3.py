@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from model.errors import ServiceError, StorageError
+from model.identity import ASSUME, KINDS, new_session, refusal, wrong_setting
 
 TRIES = 4
 CONNECT_S = 5
@@ -22,13 +23,11 @@ _BUSY = {"SlowDown", "ServiceUnavailable", "503", "Throttling", "RequestLimitExc
 
 @cache
 def s3_client() -> Any:
-    """A boto3 client; endpoint and keys come from the usual AWS variables (`AWS_ENDPOINT_URL_S3`, ...)."""
-    import boto3
+    """A boto3 client; endpoint and identity come from the usual AWS variables and the files that they name."""
     from botocore.config import Config
 
     retries = {"total_max_attempts": TRIES, "mode": "standard"}
-    # A session of its own: the default one keeps the keys that it was first used with.
-    return boto3.Session().client("s3", config=Config(retries=retries, connect_timeout=CONNECT_S, read_timeout=READ_S))
+    return new_session(Config(retries=retries, connect_timeout=CONNECT_S, read_timeout=READ_S)).client("s3")
 
 
 def read_object(address: str) -> bytes:
@@ -37,6 +36,7 @@ def read_object(address: str) -> bytes:
     Raises:
         StorageError: no such object; the address is wrong, the server is not.
         ServiceError: the server is away, overloaded, or refuses: every other address would fail as this one did.
+        ConfigError: the settings of identity or region are wrong.
     """
     from botocore.exceptions import ClientError
 
@@ -56,6 +56,7 @@ def probe(place: str) -> None:
 
     Raises:
         ServiceError: the server does not answer, or refuses.
+        ConfigError: the settings of identity or region are wrong.
     """
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     with reached(place):
@@ -64,35 +65,43 @@ def probe(place: str) -> None:
 
 @contextmanager
 def reached(place: str) -> Iterator[None]:
-    """Turn failures of boto3 inside the block into a `ServiceError` that names `place` and the remedy."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    """Turn failures of boto3 inside the block into one of ours that names `place` and the remedy.
+
+    Raises:
+        ServiceError: S3 or STS does not answer, or refuses.
+        ConfigError: the settings of identity or region are wrong.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     try:
         yield
     except ClientError as error:
         raise ServiceError(f"{place}: {_meaning(error)} (see `rmtl doctor`)") from error
-    except BotoCoreError as error:
+    except NoCredentialsError as error:
+        raise ServiceError(f"{place}: no keys: set {KINDS}") from error
+    except (BotoCoreError, OSError) as error:
+        if wrong := wrong_setting(place, error):
+            raise wrong from error
         raise ServiceError(f"{place}: cannot be reached: {error}; see `rmtl doctor`") from error
 
 
 def _meaning(error: Any) -> str:
-    """What a refusal means; one of a HEAD request comes without a code, so status and the server's clock count too."""
+    """What a refusal means; not every server says that the clock is why, so status and the server's clock count too."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     about = error.response.get("ResponseMetadata", {})
     status, offset = about.get("HTTPStatusCode"), _offset_s(about.get("HTTPHeaders", {}).get("date", ""))
-    if code in _OF_CLOCK or (status == 403 and abs(offset) > SKEW_S):
+    if code in _BUSY or status == 503:
+        return f"the server asked to slow down and did so in {TRIES} tries; wait, then run the same again ({error})"
+    # STS looks at the token's own times: what it refuses is not put down to the clock.
+    if error.operation_name != ASSUME and (code in _OF_CLOCK or (status == 403 and abs(offset) > SKEW_S)):
         direction = "behind" if offset < 0 else "ahead of"
         return (
             f"refused, as the clock of this machine is {abs(offset) / 60:.0f} minutes {direction} the server's; "
             f"set it by NTP (`timedatectl set-ntp true`) and try again ({error})"
         )
-    if code in _BUSY or status == 503:
-        return f"the server asked to slow down and did so in {TRIES} tries; wait, then run the same again ({error})"
-    if status == 403:
-        return f"the keys are wrong or may not use it: {error}"
     if code == "NoSuchBucket":
         return f"no such bucket; make it or correct the address ({error})"
-    return str(error)
+    return refusal(error) or str(error)
 
 
 def _offset_s(date: str) -> float:

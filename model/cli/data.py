@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from model.cli.app import PARAMS_FILE, Params, app, read_config
-from model.data.remote import dvc_environment, write_remote
-from model.errors import ConfigError, ServiceError
+from model.data.remote import dvc_environment, lack_of_room, write_remote
+from model.errors import ConfigError, FaceError, ServiceError, StorageError
 from model.s3 import probe
 
 group = typer.Typer(help="Move data versions between this folder and the DVC remote.", no_args_is_help=True)
@@ -77,17 +77,26 @@ def _default_remote() -> str:
 
 
 def _dvc(*arguments: str) -> None:
+    place = os.environ.get("RMTL_S3_REMOTE") if S3_NAME in arguments else None
+    if place:
+        # Says in seconds and plainly what DVC would take minutes to find out, or would hide.
+        probe(place)
     command = [sys.executable, "-m", "dvc", *arguments]
     code = subprocess.run(command, check=False, env=dvc_environment()).returncode
     if code:
-        raise ServiceError(f"dvc {' '.join(arguments)}: exit code {code}: {_cause(arguments)}")
+        raise _failure(f"dvc {' '.join(arguments)}: exit code {code}", place, Path(arguments[1]))
 
 
-def _cause(arguments: tuple[str, ...]) -> str:
-    """What S3 itself says, which DVC's lines may hide; else where to look."""
-    if S3_NAME in arguments:
+def _failure(what: str, place: str | None, pointer: Path) -> FaceError:
+    """With what S3 itself says by now, which DVC's lines may hide; else with where to look."""
+    if place:
         try:
-            probe(os.environ["RMTL_S3_REMOTE"])
-        except ServiceError as error:
-            return str(error)
-    return "see its lines above and `rmtl doctor`; run again, it transfers only what is missing"
+            probe(place)
+        except FaceError as error:
+            return ServiceError(f"{what}: {error}")
+    if narrow := lack_of_room(pointer):
+        return StorageError(f"{what}: {narrow}")
+    return ServiceError(
+        f"{what}: see its lines above and `rmtl doctor`; run again, it transfers only what is missing; what a pull "
+        "lacks again was lost or altered on the remote (docs/RUNBOOK.md, Services)"
+    )

@@ -119,8 +119,8 @@ def _s3() -> Iterator[Finding]:
     try:
         probe(remote)
         yield Finding("s3", "ok", f"bucket {urlparse(remote).netloc} answers")
-    except ServiceError as error:
-        yield Finding("s3", "away", f"{error}; check AWS_ENDPOINT_URL_S3 and the keys")
+    except FaceError as error:
+        yield Finding("s3", "away", str(error))
 
 
 def _kubeflow() -> Iterator[Finding]:

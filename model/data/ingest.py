@@ -1,5 +1,7 @@
 """Fetch one data version from a DVC remote; no Git checkout is needed."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -10,9 +12,10 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from model.data.arrival import place, told
 from model.data.remote import OPTIONS, dvc_environment
-from model.errors import ConfigError, ServiceError
-from model.s3 import reached, s3_client
+from model.errors import ConfigError, ServiceError, StorageError
+from model.s3 import read_object
 from model.storage import atomic_path
 
 DIGEST = re.compile(r"[0-9a-f]{32}\.dir")
@@ -68,6 +71,8 @@ def read_pointer(text: str, *, origin: str) -> str:
 def fetch_version(digest: str, *, remote: str, out: Path) -> None:
     """Write the folder behind a `data.dvc` digest to `out`, every file checked against it by DVC.
 
+    How much has come is logged every half minute.
+
     Args:
         digest: the `md5` of data.dvc, ending in `.dir`.
         remote: `s3://bucket/prefix` or a folder. Keys and endpoint come from the usual AWS variables.
@@ -79,7 +84,7 @@ def fetch_version(digest: str, *, remote: str, out: Path) -> None:
     """
     if not DIGEST.fullmatch(digest):
         raise ConfigError(f"data version {digest!r}: need the md5 of data.dvc, 32 digits and `.dir`")
-    _find(digest, remote)
+    files = _files(digest, remote)
     # Beside the target: the data may be larger than what a scratch folder in memory holds, and is moved in no time.
     with atomic_path(out) as target, TemporaryDirectory(dir=target.parent) as scratch:
         project = Path(scratch)
@@ -87,28 +92,21 @@ def fetch_version(digest: str, *, remote: str, out: Path) -> None:
         (project / "data.dvc").write_text(yaml.safe_dump(pointer))
         _dvc(project, "init", "--no-scm", "--quiet")
         (project / ".dvc" / "config").write_text(_settings(remote))
-        _dvc(project, "pull")
+        with told(Path(os.environ.get(CACHE) or project / ".dvc" / "cache"), files):
+            _dvc(project, "pull")
         shutil.move(project / "data", target)
 
 
-def _find(digest: str, remote: str) -> None:
-    """Ask an S3 remote for the version's list of files, which says more clearly than DVC what is wrong."""
-    if not remote.startswith("s3://"):
-        return
-    from botocore.exceptions import ClientError
-
-    bucket, _, prefix = remote.removeprefix("s3://").rstrip("/").partition("/")
-    key = "/".join([part for part in (prefix, "files/md5", digest[:2], digest[2:]) if part])
-    address = f"s3://{bucket}/{key}"
-    with reached(address):
-        try:
-            s3_client().head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-                raise ServiceError(
-                    f"{address}: no such bucket or version; was it pushed? (see `rmtl doctor`)"
-                ) from error
-            raise
+def _files(digest: str, remote: str) -> set[str]:
+    """The digests of a version's files; fetching their list says more clearly than DVC what is wrong."""
+    address = f"{remote.rstrip('/')}/{place(digest)}"
+    try:
+        content = read_object(address) if remote.startswith("s3://") else Path(address).read_bytes()
+    except (StorageError, OSError) as error:
+        raise ServiceError(f"{address}: no such version; was it pushed? (see `rmtl doctor`)") from error
+    if f"{hashlib.md5(content).hexdigest()}.dir" != digest:
+        raise ServiceError(f"{address}: altered since it was pushed; delete it there and push the version again")
+    return {entry["md5"] for entry in json.loads(content)}
 
 
 def _settings(remote: str) -> str:

@@ -1,7 +1,11 @@
 """DVC against an S3 remote: settings and tries with bounds, and why a transfer failed."""
 
 import os
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
 
 from model.errors import ConfigError
 from model.s3 import CONNECT_S, READ_S
@@ -42,3 +46,14 @@ def write_remote(name: str, url: str) -> None:
             settings["remote"][name] = section
     except DvcConfigError as error:
         raise ConfigError(f"the remote {name} cannot be set: {error}; run in the folder of data.dvc") from error
+
+
+def lack_of_room(pointer: Path) -> str:
+    """That there are fewer bytes free here than the data of a pointer (data.dvc) have; empty where there are enough."""
+    try:
+        size = sum(int(output.get("size", 0)) for output in yaml.safe_load(pointer.read_text())["outs"])
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
+        return ""
+    folders = [folder for folder in (Path(), Path(".dvc/cache")) if folder.is_dir()]
+    free, folder = min((shutil.disk_usage(folder).free, folder.resolve()) for folder in folders)
+    return f"{free} bytes are free in {folder}, {pointer} has {size}; make room and run again" if free < size else ""

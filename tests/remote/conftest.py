@@ -11,7 +11,7 @@ import pytest
 from model.cli.recipe import write_values
 from model.s3 import s3_client
 from tests.data.layouts import make_generic
-from tests.remote.places import BUCKET, REMOTE, dvc
+from tests.remote.places import BUCKET, REMOTE, dvc, unknown
 from tests.s3 import ACCESS, SECRET, Server, run_server
 
 
@@ -38,8 +38,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
         s3_client.cache_clear()
         return s3_client()
 
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
+    unknown(monkeypatch)
     yield configure
     s3_client.cache_clear()
 

@@ -46,7 +46,6 @@ def test_a_command_says_that_the_clock_is_off(command: tuple[str, ...], project:
 
 
 def test_a_fetch_by_digest_says_that_the_clock_is_off(bucket: Any, tmp_path: Path) -> None:
-    """Its first request, a HEAD, is refused without a reason; the server's own clock tells it."""
     fetch = "from pathlib import Path; from model.data.ingest import fetch_version; "
     fetch += f"fetch_version('{'0' * 32}.dir', remote='s3://{BUCKET}/data', out=Path('out'))"
     result = at("-1h", fetch, cwd=tmp_path)

@@ -15,13 +15,15 @@ from typing import Any
 
 import pytest
 
+from benchmarks.object_proxy import Proxy, Request, run_proxy
+from components.ingest import ingest
 from model.errors import ServiceError
 from model.s3 import TRIES, s3_client
 from model.storage import read_bytes
 from tests.command import Command, contents
-from tests.remote.places import BUCKET, LONGEST_S, dvc, lose_data
-from tests.s3 import Server
-from tests.s3_proxy import Proxy, Request, run_proxy
+from tests.components.artifacts import made
+from tests.remote.places import BUCKET, LONGEST_S, REMOTE, digest, dvc, lose_data
+from tests.s3 import Server, run_server
 
 pytestmark = pytest.mark.service
 
@@ -130,8 +132,12 @@ def test_a_server_that_keeps_asking_ends_with_exit_code_5(
     assert time.monotonic() - began < LONGEST_S
     assert result.returncode == 5
     last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: dvc push data.dvc --remote s3")
-    assert ("wait, then run the same again" if "GET" in methods else "run again") in last
+    if "GET" in methods:
+        assert last.startswith(f"error: {REMOTE}: the server asked to slow down")
+        assert "wait, then run the same again" in last
+    else:
+        assert last.startswith("error: dvc push data.dvc --remote s3")
+        assert "run again" in last
     assert stored(bucket) == {}
 
 
@@ -145,6 +151,28 @@ def test_a_slow_server_gets_and_gives_the_data(rmtl: Command, project: Path, buc
     pulled = rmtl("data", "pull", cwd=project)
     assert pulled.returncode == 0, pulled.stderr
     assert contents(project / "data") == before
+
+
+@pytest.mark.long
+def test_a_slow_fetch_of_a_pipeline_tells_how_far_it_is(
+    rmtl: Command, many: Path, proxy: Proxy, *, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """In the log of its step, where DVC shows no bar."""
+    assert rmtl("data", "push", cwd=many).returncode == 0
+    monkeypatch.setattr("model.data.arrival.EVERY_S", 0.1)
+    one_by_one = threading.Lock()
+
+    def take_time(_: Request) -> None:
+        with one_by_one:
+            time.sleep(0.05)
+
+    proxy.before = take_time
+    ingest.python_func(digest(many), REMOTE, made(tmp_path, "data"))
+    lines = [record.getMessage() for record in caplog.records if record.name == "model.data.arrival"]
+    counts, wanted = [int(line.split()[1]) for line in lines], len(contents(many / "data"))
+    assert counts == sorted(counts)
+    assert len(set(counts) - {0, wanted}) > 2
+    assert f"fetched {wanted} of {wanted} files" in lines[-1]
 
 
 @pytest.mark.long
@@ -195,3 +223,41 @@ def test_a_push_killed_in_the_middle_leaves_whole_objects_and_goes_on(
     assert proxy.count("PUT") == wanted - len(there)
     assert len(stored(bucket)) == wanted
     assert damaged(stored(bucket)) == []
+
+
+@pytest.mark.long
+def test_a_server_killed_in_the_middle_of_a_push_holds_no_half_and_the_rerun_goes_on(
+    rmtl: Command, many: Path, configured: Callable[..., Any], tmp_path: Path
+) -> None:
+    """T20: started again on the same disk it has whole objects, no list of the version, and gets the rest."""
+    folder, killed = tmp_path / "s3", threading.Event()
+    folder.mkdir()
+    with run_server(folder) as doomed, run_proxy(doomed.url) as proxy:
+        client = configured(proxy.url)
+        client.create_bucket(Bucket=BUCKET)
+        proxy.seen.clear()
+
+        def kill(request: Request) -> None:
+            if request.method == "PUT" and proxy.count("PUT") > FILES // 2 and not killed.is_set():
+                killed.set()
+                doomed.end()
+
+        proxy.before, proxy.delay_s = kill, 0.05
+        began = time.monotonic()
+        result = rmtl("data", "push", cwd=many)
+        assert killed.is_set()
+        assert result.returncode == 5
+        assert time.monotonic() - began < 2 * LONGEST_S
+        assert "cannot be reached" in result.stderr.strip().splitlines()[-1]
+        with run_server(folder) as revived:
+            proxy.upstream, proxy.delay_s = revived.url, 0
+            there, wanted = stored(client), len(contents(many / "data")) + 1
+            assert 0 < len(there) < wanted
+            assert damaged(there) == []
+            assert not [key for key in there if key.endswith(".dir")]
+            proxy.seen.clear()
+            again = rmtl("data", "push", cwd=many)
+            assert again.returncode == 0, again.stderr
+            assert proxy.count("PUT") == wanted - len(there)
+            assert len(stored(client)) == wanted
+            assert damaged(stored(client)) == []
