@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from model.cli import workspace
 from model.errors import StorageError
 from model.schema import Deployment
+from model.serving.torchserve import LOCALHOST
 from model.storage import read_json
 
 if TYPE_CHECKING:
@@ -28,14 +30,19 @@ def read_deployment() -> Deployment | None:
 
 
 def connect(url: str, *, model: str = "residual-mtl") -> "EndpointClient":
-    """A client with the token of the environment, else with that of this folder's deployment."""
+    """A client with the token of the environment, else with that of this folder's deployment if that is asked."""
     from model.serving.client import EndpointClient
 
-    return EndpointClient(url, model=model, token=_token())
+    return EndpointClient(url, model=model, token=_token(url))
 
 
-def _token() -> str | None:
+def _token(url: str) -> str | None:
     token, deployment = os.environ.get("RMTL_ENDPOINT_TOKEN"), read_deployment()
-    if token or deployment is None or deployment.key_file is None:
+    if token or deployment is None or deployment.key_file is None or _origin(url) != _origin(deployment.url):
         return token
     return Path(deployment.key_file).read_text().strip()
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.replace("localhost", LOCALHOST)
