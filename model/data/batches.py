@@ -1,6 +1,7 @@
 """One batch of faces: pictures read, cut and varied, labels in crop units."""
 
 import logging
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,13 +11,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from model.config import TrainConfig
-from model.data.augment import augment
+from model.data.augment import augment, draw_luck
 from model.data.codec import Floats, Pixels
 from model.data.faces import Bools, Faces, Ints
 from model.data.sampler import draw_epoch, epoch_length, make_groups, rank_positions
 from model.data.transforms import crop_face
 from model.errors import DataContractError, ImageError, StorageError
-from model.schema import EXPRESSIONS, FLIP_19, FLIP_68, NO_LABEL, FaceBatch
+from model.schema import EXPRESSIONS, FLIP_19, FLIP_68, NO_LABEL, Box, FaceBatch
 
 _LOG = logging.getLogger(__name__)
 _MAX_REPLACED = 16
@@ -28,6 +29,14 @@ class Drawn(NamedTuple):
 
     batch: FaceBatch
     replaced: int
+
+
+class _Found(NamedTuple):
+    """A picture, its row, and how many others could not be read before it."""
+
+    picture: Pixels
+    row: int
+    tries: int
 
 
 class Batches(Dataset[Drawn]):
@@ -49,30 +58,24 @@ class Batches(Dataset[Drawn]):
 
     def __getitem__(self, job: tuple[int, int]) -> Drawn:
         epoch, step = job
-        positions = self._positions[step]
-        rows = np.empty(len(positions), dtype=np.int64)
-        images = np.empty((len(positions), *[self._config.net.input_size] * 2, 3), dtype=np.uint8)
-        matrices = np.empty((len(positions), 2, 3))
-        flipped = np.zeros(len(positions), dtype=np.bool_)
-        replaced = 0
-        for number, position in enumerate(positions.tolist()):
-            picture, rows[number], tries = self._readable(epoch, position)
-            replaced += tries > 0
-            images[number], matrices[number], flipped[number] = self._crop(picture, int(rows[number]), epoch, position)
-        return Drawn(self._collate(images, matrices, flipped, rows), replaced)
+        found = [self._readable(epoch, position) for position in self._positions[step].tolist()]
+        pictures = [each.picture for each in found]
+        rows = np.array([each.row for each in found], dtype=np.int64)
+        images, matrices, flipped = self._vary(pictures, rows, job) if self._training else self._cut(pictures, rows)
+        return Drawn(self._collate(images, matrices, flipped, rows), sum(each.tries > 0 for each in found))
 
     def _draw(self, epoch: int) -> Ints:
         if not self._training:
             return np.arange(self._length)
         return draw_epoch(self._groups, self._length, seed=self._seed, epoch=epoch)
 
-    def _readable(self, epoch: int, position: int) -> tuple[Pixels, int, int]:
+    def _readable(self, epoch: int, position: int) -> _Found:
         """The picture drawn at a position; in training the next position's where it cannot be read."""
         order = self._order(epoch)
         for tries in range(_MAX_REPLACED):
             row = int(order[(position + tries) % self._length])
             try:
-                return self._faces.read_picture(row), row, tries
+                return _Found(self._faces.read_picture(row), row, tries)
             except (ImageError, StorageError) as error:
                 if not self._training:
                     raise DataContractError(f"a face of {self._faces.split} cannot be read: {error}") from error
@@ -81,21 +84,28 @@ class Batches(Dataset[Drawn]):
             f"{self._faces.folder}: {_MAX_REPLACED} records in a row cannot be read; run `rmtl shard` again"
         )
 
-    def _crop(self, picture: Pixels, row: int, epoch: int, position: int) -> tuple[Pixels, Floats, bool]:
-        x0, y0, x1, y1 = self._faces.box_N4[row].tolist()
+    def _cut(self, pictures: Sequence[Pixels], rows: Ints) -> tuple[Pixels, Floats, Bools]:
         net = self._config.net
-        if not self._training:
-            return *crop_face(picture, (x0, y0, x1, y1), size=net.input_size, crop_scale=net.crop_scale), False
-        # A seed of zeros at the end would equal the shorter one, hence + 1.
-        generator = np.random.default_rng([self._seed, epoch, position + 1])
+        cuts = [
+            crop_face(picture, box, size=net.input_size, crop_scale=net.crop_scale)
+            for picture, box in zip(pictures, self._boxes(rows), strict=True)
+        ]
+        crops, matrices = zip(*cuts, strict=True)
+        return np.stack(crops), np.stack(matrices), np.zeros(len(rows), dtype=np.bool_)
+
+    def _vary(self, pictures: Sequence[Pixels], rows: Ints, job: tuple[int, int]) -> tuple[Pixels, Floats, Bools]:
+        epoch, step = job
+        net, size = self._config.net, self._config.batch_size
+        # For the whole global batch: it must not matter which process makes a face. A seed of zeros at the end would
+        # equal the shorter one, hence + 1.
+        lucks = draw_luck(np.random.default_rng([self._seed, epoch, step + 1]), size)
+        mine = [lucks[position % size] for position in self._positions[step].tolist()]
         return augment(
-            picture,
-            (x0, y0, x1, y1),
-            self._config.augment,
-            generator,
-            size=net.input_size,
-            crop_scale=net.crop_scale,
+            pictures, self._boxes(rows), self._config.augment, mine, size=net.input_size, crop_scale=net.crop_scale
         )
+
+    def _boxes(self, rows: Ints) -> list[Box]:
+        return [(x0, y0, x1, y1) for x0, y0, x1, y1 in self._faces.box_N4[rows].tolist()]
 
     def _collate(self, images_BHWC: Pixels, matrices: Floats, flipped: Bools, rows: Ints) -> FaceBatch:
         faces = self._faces
