@@ -29,7 +29,8 @@ _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 def new_session(bounds: Any) -> Any:
     """A boto3 session whose clients all have these bounds, also the one that asks STS for a web identity's keys.
 
-    The first of these counts: keys in the environment, a web identity, the profile, the role of the machine.
+    The first of these counts: keys in the environment, the role of a profile, a web identity, keys of a profile, the
+    role of the machine.
 
     Args:
         bounds: a `botocore.config.Config`.

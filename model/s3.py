@@ -38,12 +38,14 @@ def read_object(address: str) -> bytes:
         ServiceError: the server is away, overloaded, or refuses: every other address would fail as this one did.
         ConfigError: the settings of identity or region are wrong.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     bucket, _, key = address.removeprefix("s3://").partition("/")
     with reached(address):
         try:
             body: bytes = s3_client().get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ParamValidationError as error:
+            raise StorageError(f"{address}: no address of an object, which is s3://bucket/key: {error}") from error
         except ClientError as error:
             if error.response["Error"].get("Code") == "NoSuchKey":
                 raise StorageError(f"{address}: cannot be fetched: {error}") from error

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from model.archives import PACK_ENTRIES, ArchiveError, TarReader
@@ -35,8 +35,15 @@ def read_bytes(address: str, root: Path = Path()) -> bytes:
     path, _, member = address.partition(PACK_SEPARATOR)
     try:
         return _read_member(root / path, member) if member else (root / path).read_bytes()
-    except (OSError, tarfile.TarError, ArchiveError) as error:
+    # A path with a zero byte is a ValueError.
+    except (OSError, ValueError, ArchiveError) as error:
         raise StorageError(f"{address}: cannot be read under {root}: {error}; is the data pulled?") from error
+
+
+def leaves_folder(address: str) -> bool:
+    """Whether the path of an `image` column leads out of the folder that it starts from."""
+    path = PurePosixPath(address)
+    return not address.startswith("s3://") and (path.is_absolute() or ".." in path.parts)
 
 
 @contextmanager
@@ -120,7 +127,10 @@ def _replace(temporary: Path, target: Path, scratch: Path) -> None:
 
 def _read_member(pack: Path, member: str) -> bytes:
     stat = pack.stat()
-    offset, size = _pack_index(pack, stat.st_size, stat.st_mtime_ns).get(member, (0, -1))
+    index = _pack_index(pack, stat.st_size, stat.st_mtime_ns)
+    if isinstance(index, str):
+        raise ArchiveError(index)
+    offset, size = index.get(member, (0, -1))
     if size < 0:
         raise FileNotFoundError(errno.ENOENT, "no such member in the pack", member)
     with pack.open("rb") as stream:
@@ -128,8 +138,18 @@ def _read_member(pack: Path, member: str) -> bytes:
 
 
 @cache
-def _pack_index(pack: Path, size: int, modified_ns: int) -> dict[str, tuple[int, int]]:
-    """Offset and size of each regular member; a pack whose size or time changed is read anew."""
+def _pack_index(pack: Path, size: int, modified_ns: int) -> dict[str, tuple[int, int]] | str:
+    """Offset and size of each regular member; a pack whose size or time changed is read anew.
+
+    What is wrong with a damaged pack is given back, to be kept as well: it is not looked through for each member again.
+    """
+    try:
+        return _members(pack)
+    except (tarfile.TarError, ArchiveError) as error:
+        return str(error)
+
+
+def _members(pack: Path) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     with pack.open("rb") as stream:
         for item in TarReader(stream, max_entries=PACK_ENTRIES):

@@ -111,6 +111,19 @@ def test_doctor_reports_a_dead_service_with_exit_code_5(
     assert "away  mlflow" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "address", ["mysql+pymysql://ada:hidden@host/db", "postgresql://ada:hid/den@host/db", "http://mlflow..svc:5000"]
+)
+def test_doctor_shows_no_password_and_no_traceback(
+    rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """T45: whatever the address of MLflow looks like."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    result = rmtl("doctor", cwd=root)
+    assert "mlflow" in result.stdout
+    assert not re.search("hid|Traceback", result.stdout + result.stderr)
+
+
 def test_doctor_says_nothing_of_a_kubeflow_that_is_not_configured(
     rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

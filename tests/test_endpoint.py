@@ -45,3 +45,10 @@ def test_nobody_else_is_shown_it(monkeypatch: pytest.MonkeyPatch, url: str) -> N
 def test_the_token_of_the_environment_goes_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RMTL_ENDPOINT_TOKEN", "given")
     assert _shown(monkeypatch, "http://elsewhere:8080") == "given"
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_key_file_that_is_gone_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rmtl lineage` and `rmtl verify` still walk the other hops."""
+    Path("token").unlink()
+    assert _shown(monkeypatch, "http://127.0.0.1:8080") is None

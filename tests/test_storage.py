@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from model import storage
+from model.archives import TarReader
 from model.errors import StorageError
+from model.s3 import s3_client
 from model.storage import atomic_path, digest_bytes, digest_file, read_bytes, read_json, write_json
 from tests.data.layouts import make_pack
 
@@ -39,6 +42,34 @@ def test_a_file_that_is_no_pack_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"not a tar archive" * 100)
     with pytest.raises(StorageError, match=r"a\.tar!x: cannot be read"):
         read_bytes("a.tar!x", tmp_path)
+
+
+def test_a_damaged_pack_is_looked_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T11: each of its rows fails, and none of them takes the time of reading it again."""
+    make_pack(tmp_path / "a.tar", {"x": b"1", "y": b"2"})
+    (tmp_path / "a.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:1100])
+    readers: list[object] = []
+    monkeypatch.setattr(storage, "TarReader", lambda *given, **named: readers.append(0) or TarReader(*given, **named))
+    for member in ("x", "y", "z"):
+        with pytest.raises(StorageError, match=f"a.tar!{member}: cannot be read"):
+            read_bytes(f"a.tar!{member}", tmp_path)
+    assert len(readers) == 1
+
+
+def test_a_name_that_no_disk_can_have_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be read"):
+        read_bytes("a\0.webp", tmp_path)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket", "s3:///key", "s3://my faces/1.webp"])
+def test_an_address_that_s3_cannot_have_is_an_error_of_its_own(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One such row must not end a run as a server that is away does."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "made")
+    s3_client.cache_clear()
+    with pytest.raises(StorageError, match="no address of an object"):
+        read_bytes(address)
+    s3_client.cache_clear()
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:

@@ -84,17 +84,18 @@ def _dvc(*arguments: str) -> None:
     command = [sys.executable, "-m", "dvc", *arguments]
     code = subprocess.run(command, check=False, env=dvc_environment()).returncode
     if code:
-        raise _failure(f"dvc {' '.join(arguments)}: exit code {code}", place, Path(arguments[1]))
+        raise _failure(arguments, code, place)
 
 
-def _failure(what: str, place: str | None, pointer: Path) -> FaceError:
+def _failure(arguments: tuple[str, ...], code: int, place: str | None) -> FaceError:
     """With what S3 itself says by now, which DVC's lines may hide; else with where to look."""
+    what = f"dvc {' '.join(arguments)}: exit code {code}"
     if place:
         try:
             probe(place)
         except FaceError as error:
             return ServiceError(f"{what}: {error}")
-    if narrow := lack_of_room(pointer):
+    if arguments[0] == "pull" and (narrow := lack_of_room(Path(arguments[1]))):
         return StorageError(f"{what}: {narrow}")
     return ServiceError(
         f"{what}: see its lines above and `rmtl doctor`; run again, it transfers only what is missing; what a pull "

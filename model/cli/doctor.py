@@ -104,7 +104,8 @@ def _dvc_remote() -> Iterator[Finding]:
 def _mlflow() -> Iterator[Finding]:
     address = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not address.startswith(("http://", "https://", "postgres")):
-        yield Finding("mlflow", "ok", address or "local file mlflow.db; set MLFLOW_TRACKING_URI for a server")
+        shown = _without_user(address)
+        yield Finding("mlflow", "ok", shown or "local file mlflow.db; set MLFLOW_TRACKING_URI for a server")
         return
     yield _reachable("mlflow", address, "start it, or unset MLFLOW_TRACKING_URI to work in a local file")
 
@@ -144,7 +145,12 @@ def _token() -> Iterator[Finding]:
 
 def _reachable(name: str, address: str, advice: str) -> Finding:
     parts = urlparse(address)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 5432)
+    try:
+        given = parts.port
+    except ValueError:
+        # Its message has the text before the port, which may be a password.
+        return Finding(name, "away", f"the port of its address is no number; {advice}")
+    port = given or {"http": 80, "https": 443}.get(parts.scheme, 5432)
     place = f"{parts.scheme}://{parts.hostname}:{port}"
     if _listens(parts.hostname or "", port):
         return Finding(name, "ok", place)
@@ -155,8 +161,13 @@ def _listens(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=3):
             return True
-    except OSError:
+    except (OSError, UnicodeError):
         return False
+
+
+def _without_user(address: str) -> str:
+    scheme, separator, rest = address.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

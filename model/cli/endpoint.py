@@ -40,7 +40,11 @@ def _token(url: str) -> str | None:
     token, deployment = os.environ.get("RMTL_ENDPOINT_TOKEN"), read_deployment()
     if token or deployment is None or deployment.key_file is None or _origin(url) != _origin(deployment.url):
         return token
-    return Path(deployment.key_file).read_text().strip()
+    try:
+        return Path(deployment.key_file).read_text().strip()
+    except OSError:
+        # Gone with its endpoint, or another user's: an endpoint that answers all the same will say that it wants one.
+        return None
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -121,7 +121,10 @@ def _plan(traces: "Traces") -> Iterator[str]:
     if models:
         yield f"replace or delete what was trained on them: {', '.join(item.name for item in models)}"
     if any(item.kind == "model version" for item in models):
-        yield "mlflow gc  # once versions, their logged models and runs are deleted: MLflow keeps the files until then"
+        yield (
+            "mlflow gc --backend-store-uri ...  # as docs/RUNBOOK.md says: once versions, their logged models and "
+            "runs are deleted, as MLflow keeps the files until then"
+        )
     yield f"rmtl data forget {' '.join(traces.records)}  # again, while the bytes are there: it names what is left"
     yield from _collect(traces)
 

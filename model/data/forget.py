@@ -111,7 +111,9 @@ def trace(
         if not is_listing(digest):
             contents.look_into(path, digest)
     _take_records(traces, contents)
-    versions = versions_of(workspace)
+    versions, whole = versions_of(workspace)
+    if not whole:
+        traces.unseen.append(Unseen("history", "Git tells none here; former data versions are not looked for"))
     names = {name: face for face, records in traces.records.items() for name in records}
     names |= _addresses(contents, places, versions)
     traces.holdings += _versions(contents, places, versions, traces.unseen)
@@ -128,11 +130,15 @@ def _files(folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _take_records(traces: Traces, contents: Contents) -> None:
+    far: set[str] = set()
     for manifest in contents.manifests.values():
         for record in manifest.faces:
             names = traces.records[str(record.sha256)]
             if record.record_id not in names:
                 names.append(record.record_id)
+            if record.image.startswith("s3://") and record.image not in far:
+                far.add(record.image)
+                traces.unseen.append(Unseen(record.image, "the picture lies on S3; delete it there"))
         traces.kin += [record.record_id for record in manifest.kin if record.record_id not in traces.kin]
 
 

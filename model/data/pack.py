@@ -21,7 +21,7 @@ from model.config.data import PackConfig, Source, Splits
 from model.data.readers import read_source
 from model.data.readers.common import problem
 from model.data.readers.generic import LABELS_FILE
-from model.errors import ConfigError, StorageError
+from model.errors import ConfigError, DataContractError, StorageError
 from model.schema import SPLITS, FaceRecord
 from model.storage import PACK_SEPARATOR, atomic_path, read_bytes
 
@@ -52,7 +52,7 @@ def pack_source(config: PackConfig, source: Source, *, data: Path, into: Path) -
 
     Raises:
         ConfigError: `into` exists, or lies elsewhere.
-        DataContractError: the layout cannot be understood.
+        DataContractError: the layout cannot be understood, or has no row of the source's splits.
         StorageError, ServiceError: a disk that is full, S3 that is away.
     """
     if not into.resolve().is_relative_to(data.resolve()) or into.resolve() == data.resolve():
@@ -68,11 +68,14 @@ def pack_source(config: PackConfig, source: Source, *, data: Path, into: Path) -
                 table.write(_line(source, record, image) + "\n")
                 splits.add(record.split)
                 faces, problems = faces + 1, problems + (record.problem is not None)
+        if faces == 0:
+            raise DataContractError(f"{source.path}: no row of the splits of source {source.name}; see its `splits`")
     entry = Source(
         name=source.name,
         reader="generic",
         path=into.resolve().relative_to(data.resolve()).as_posix(),
         restricted=source.restricted,
+        people=source.people,
         splits=Splits(**{split: (split,) for split in SPLITS if split in splits}),
     )
     return Packed(faces, problems, tars.pictures, tars.number, entry)
@@ -170,7 +173,7 @@ def _line(source: Source, record: FaceRecord, image: str | None) -> str:
         "points19_mask": record.points19_mask,
         "expression": record.expression,
         "votes": record.votes,
-        "subject": None if record.group is None else record.group.removeprefix(f"{source.name}/"),
+        "subject": None if record.group is None else record.group.removeprefix(f"{source.namespace}/"),
         "box": record.box,
         "facts": json.loads(record.facts) if record.facts else None,
         "id": record.record_id.removeprefix(f"{source.name}/"),

@@ -37,15 +37,21 @@ class Store:
         return {path.parent.name + path.name: path for path in found if path.is_file()}
 
 
-def versions_of(workspace: Path) -> list[DataVersion]:
-    """Every version that data.dvc named in some commit of any branch, and the one it names now."""
+def versions_of(workspace: Path) -> tuple[list[DataVersion], bool]:
+    """Every version that data.dvc named in some commit of any branch, and the one it names now.
+
+    Returns:
+        The versions, and whether Git told its history.
+    """
     commits: dict[str, list[str]] = {}
     pointer = workspace / POINTER
     if pointer.is_file():
         _note(commits, pointer.read_text(), WORKSPACE)
-    for commit in (_git(workspace, "log", "--all", "--topo-order", "--format=%h", "--", POINTER) or "").split():
+    # In full: Git would leave out what a merged branch named and took back.
+    log = _git(workspace, "log", "--all", "--full-history", "--topo-order", "--format=%h", "--", POINTER)
+    for commit in (log or "").split():
         _note(commits, _git(workspace, "show", f"{commit}:./{POINTER}") or "", commit)
-    return [DataVersion(digest, tuple(names)) for digest, names in commits.items()]
+    return [DataVersion(digest, tuple(names)) for digest, names in commits.items()], log is not None
 
 
 def stores_of(workspace: Path) -> tuple[list[Store], list[str]]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from model.errors import CheckpointError, ConfigError, DataContractError, FaceError, StorageError
+from model.errors import CheckpointError, ConfigError, DataContractError, FaceError, ServiceError, StorageError
 from model.schema import TrainResult
 from model.storage import read_json
 from model.train.checkpoint import FOLDER, STATE_FILE
@@ -13,7 +13,7 @@ from model.train.failure import Failure, LostPeerError, TrainingError
 from model.train.interrupt import TerminatedError
 from model.weights import WEIGHTS_FILE, load_meta
 
-_BY_CODE: dict[int, type[FaceError]] = {2: ConfigError, 3: DataContractError, 143: TerminatedError}
+_BY_CODE: dict[int, type[FaceError]] = {2: ConfigError, 3: DataContractError, 5: ServiceError, 143: TerminatedError}
 _BY_NAME: dict[str, type[FaceError]] = {
     kind.__name__: kind for kind in (CheckpointError, StorageError, LostPeerError, TrainingError)
 }

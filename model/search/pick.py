@@ -51,12 +51,17 @@ def summarise(study: optuna.Study, config: SearchConfig) -> SearchResult:
     """Front and pick of a study, of its complete trials.
 
     Raises:
-        FaceError: it has no complete trial.
+        FaceError: it has no complete trial, or `improve` is asked for without that of params.yaml.
     """
     trials = all_trials(study)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:
         raise FaceError(f"study {study.study_name}: no trial came to its end; look at `search.space` and the log above")
+    if config.pick == "improve" and _hand_set(complete, trials) is None:
+        raise FaceError(
+            f"study {study.study_name}: the trial of params.yaml came to no end, so search.pick=improve has nothing to "
+            "compare with; choose another rule, or search again from an empty folder"
+        )
     best = pick(complete, config, trials)
     return SearchResult(
         study=study.study_name,
@@ -87,9 +92,14 @@ def pick(complete: Sequence[FrozenTrial], config: SearchConfig, trials: Sequence
         case "macro_f1":
             return max(front, key=_f1)
         case "improve":
-            hand_set = next((trial for trial in complete if draw_of(trial, trials) == 0), None)
+            hand_set = _hand_set(complete, trials)
             fit = [trial for trial in complete if hand_set is None or _no_worse(trial, hand_set)]
             return max(sorted(fit, key=lambda trial: trial.number), key=_score)
+
+
+def _hand_set(complete: Sequence[FrozenTrial], trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+    """The trial of the values of params.yaml."""
+    return next((trial for trial in complete if draw_of(trial, trials) == 0), None)
 
 
 def best_so_far(trials: Sequence[FrozenTrial], config: SearchConfig) -> str:

@@ -44,7 +44,8 @@ class StudyStorage(RDBStorage):
     def __init__(self, url: str, places: Places, **options: Any) -> None:
         super().__init__(url, **options)
         self._places = places
-        self._shared = not url.startswith("sqlite")
+        # Steps of a pipeline on one machine share a file, too, each with a place of its own.
+        self._shared = bool(os.environ.get(STORAGE)) or not url.startswith("sqlite")
         self._silent_since: dict[int, float] = {}
         self._away_at = float("-inf")
 

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from model.config import PackConfig, Source
+from model.config.data import Splits
 from model.data.manifest import data_digest
 from model.data.pack import pack_source
-from model.errors import ConfigError
+from model.errors import ConfigError, DataContractError
 from model.schema import FaceRecord
 from model.storage import read_bytes
 from tests.command import Command, contents
@@ -175,3 +176,20 @@ def test_the_command_prints_the_source_to_put_into_the_parameters(rmtl: Command,
     result = rmtl("data", "pack", "fer", "--into", "data/again", "--json", cwd=workspace)
     assert json.loads(result.stdout)["source"] == expected | {"path": "again"}
     assert rmtl("data", "pack", "nobody", cwd=workspace).returncode == 2
+
+
+def test_people_of_several_sources_stay_the_same_people(bench: Bench) -> None:
+    """T05: who stands in two sources is still found once one of them is packed."""
+    source = layouts.make_generic(bench.root).model_copy(update={"people": "celebrities"})
+    before = bench.index(source, holdout=0.3)
+    entry = packed(source, bench.root)
+    assert entry.people == "celebrities"
+    assert rows(bench.index(entry, holdout=0.3)) == rows(before)
+    assert any(str(record.group).startswith("celebrities/") for record in before)
+
+
+def test_a_source_without_rows_leaves_no_folder(bench: Bench) -> None:
+    source = layouts.make_generic(bench.root).model_copy(update={"splits": Splits(train=("training",))})
+    with pytest.raises(DataContractError, match="no row of the splits of source made"):
+        packed(source, bench.root)
+    assert not (bench.root / "packed").exists()

@@ -73,6 +73,10 @@ def test_rows_of_other_splits_are_not_part_of_the_source(tmp_path: Path) -> None
         ),
         (label_line("1.webp", "train", votes=[1, 2]), "bad_label: made/labels.jsonl, line 1, votes are not 10 counts"),
         (label_line("1.webp", "train", votes=[-1] * 10), "bad_label: made/labels.jsonl, line 1, votes are not"),
+        (
+            label_line("1.webp", "train", facts={"yaw": float("nan")}),
+            "bad_label: made/labels.jsonl, line 1, facts hold",
+        ),
         (label_line("1.webp", "train", expression="bored"), "unknown_expression: made/labels.jsonl, line 1, "),
         (label_line("1.webp", "train", expression=""), "unknown_expression: made/labels.jsonl, line 1, "),
         ('{"image":' * 9999, "bad_label: made/labels.jsonl, line 1, line: Invalid JSON"),

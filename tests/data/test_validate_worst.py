@@ -13,7 +13,7 @@ from model.data.sheet import Tile
 from model.data.validate import crops, worst
 from model.data.validate.report import Quarantined
 from model.schema import FaceRecord
-from tests.data.bench import Bench
+from tests.data.bench import CONFIG, Bench
 from tests.data.layouts import encoded, face_points, label_line, make_class_folders, make_generic, texture, write
 
 Drawn = list[list[Tile]]
@@ -125,6 +125,29 @@ def test_copy_of_a_restricted_picture_is_not_drawn(bench: Bench, drawn: Drawn) -
     }
     assert [tile.caption.splitlines()[1] for tile in drawn[0]] == ["made/own.webp"]
     assert "2 rows of restricted sources, or copies of their pictures" in _page(bench)
+
+
+def test_copy_of_a_restricted_picture_that_was_never_opened_is_not_drawn(bench: Bench, drawn: Drawn) -> None:
+    """Its own row cannot be used, so that neither index nor validation looked at it."""
+    source = _plant(bench)
+    hidden = source.model_copy(update={"name": "hidden", "path": "hidden", "restricted": True})
+    write(bench.root / "hidden/1.webp", (bench.root / "made/out60.webp").read_bytes())
+    write(bench.root / "hidden/labels.jsonl", label_line("1.webp", "train", problem="no_points: by hand"))
+    bench.index(source, hidden)
+    bench.validate(budget=0.5)
+    names = [tile.caption.splitlines()[1] for tile in drawn[0]]
+    assert "made/out60.webp" not in names
+    assert "made/out55.webp" in names
+
+
+def test_picture_outside_of_the_data_is_not_opened(bench: Bench, drawn: Drawn) -> None:
+    """T11: a table that names it must not bring it into a report."""
+    outside = bench.root.parent / "private.webp"
+    write(outside, encoded(texture(1), ".webp"))
+    record = FaceRecord(record_id="made/1", source="made", split="train", subset="", image=f"../{outside.name}")
+    moved = [Quarantined(record, "readable", "reader", "bad_path: by hand", 0.0)]
+    worst.write_worst(bench.root, moved, [record], {}, config=CONFIG, data=bench.root)
+    assert drawn == [[]]
 
 
 def test_picture_that_two_sources_name_is_not_drawn_where_one_is_restricted(bench: Bench, drawn: Drawn) -> None:

@@ -62,6 +62,15 @@ def test_nothing_better_than_the_hand_set_weights_leaves_them(section):
     assert pick(worse, section("improve"), worse).number == 0
 
 
+def test_nothing_to_improve_on_is_no_choice(section):
+    """The trial of params.yaml was given up: that the pick is no worse than it cannot be said."""
+    study = optuna.create_study(directions=["minimize", "maximize"], study_name="made")
+    study.add_trials([finished(0, 1.0, 1.0, TrialState.FAIL), *TRIALS[1:]])
+    with pytest.raises(FaceError, match="nothing to compare with"):
+        summarise(study, section("improve"))
+    assert summarise(study, section("score")).trial == 1
+
+
 def test_a_front_of_one_trial_is_its_pick(section):
     assert pick([TRIALS[4]], section("ideal"), TRIALS).number == 4
 

@@ -12,6 +12,7 @@ from model.config.data import Source
 from model.data.codec import tight_box
 from model.errors import DataContractError
 from model.schema import EXPRESSIONS, SPLITS, FaceRecord
+from model.storage import leaves_folder
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 
@@ -59,8 +60,7 @@ def record(source: Source, split: str, subset: str, image: str, **fields: Any) -
 
     Its id is `<source>/<image>` unless `record_id` is given.
     """
-    path = PurePosixPath(image)
-    if not image.startswith("s3://") and (path.is_absolute() or ".." in path.parts):
+    if leaves_folder(image):
         what = f"image `{image[:80]}` leaves the folder of the source"
         fields["problem"] = fields.get("problem") or problem("bad_path", source.path, what)
     identity = fields.pop("record_id", f"{source.name}/{image}")

@@ -11,7 +11,7 @@ group is the subject. Expressions that `corrections.jsonl` corrects count as cor
 import json
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from model.data.readers.common import (
 )
 from model.data.readers.corrections import read_corrections
 from model.schema import LANDMARKS_19, VOTES, FaceRecord
+from model.storage import leaves_folder
 
 LABELS_FILE = "labels.jsonl"
 
@@ -88,10 +89,9 @@ def _parse(line: str, name: str, number: int) -> Label | str:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "line"
         return problem("bad_label", name, f"{where}: {first['msg']}", number)
-    path = PurePosixPath(label.image)
-    if not label.image.startswith("s3://") and (path.is_absolute() or ".." in path.parts):
+    if leaves_folder(label.image):
         return problem("bad_label", name, f"image `{label.image[:80]}` leaves the folder of the labels", number)
-    what = _wrong_length(label)
+    what = _wrong_length(label) or _no_json(label)
     return label if what is None else problem("bad_label", name, what, number)
 
 
@@ -104,6 +104,15 @@ def _wrong_length(label: Label) -> str | None:
         return "box is not x0, y0, x1, y1"
     if label.votes is not None and (len(label.votes) != len(VOTES) or min(label.votes) < 0):
         return f"votes are not {len(VOTES)} counts"
+    return None
+
+
+def _no_json(label: Label) -> str | None:
+    """Python's reader of JSON takes NaN and Infinity, which no manifest holds."""
+    try:
+        facts_text(label.facts or {})
+    except ValueError:
+        return "facts hold a number that is not finite"
     return None
 
 

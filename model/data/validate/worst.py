@@ -4,7 +4,7 @@ A copy of a restricted picture that another source holds, mirrored or not, count
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from model.data.codec import decode_image
 from model.data.sheet import draw_sheet
 from model.data.validate.crops import Crop, crop_row
 from model.data.validate.docs import WORST_PAGE, table, write_page
-from model.data.validate.duplicates import near_duplicates
+from model.data.validate.duplicates import Fingerprint, fingerprint, near_duplicates
 from model.data.validate.pictures import Look
 from model.data.validate.report import Quarantined
 from model.errors import ImageError, StorageError
 from model.schema import FaceRecord
-from model.storage import digest_bytes, read_bytes
+from model.storage import digest_bytes, leaves_folder, read_bytes
 
 PICTURE = "worst.png"
 
@@ -71,10 +71,11 @@ def write_worst(
     for row in moved:
         by_rule[row.rule].append(row)
     restricted = [record for record in records if record.restricted]
-    opener = _Opener(restricted, looks, max_pixels=config.max_pixels, data=data)
+    digests, prints = _seen(restricted, looks, max_pixels=config.max_pixels, data=data)
+    opener = _Opener(restricted, digests, looks, max_pixels=config.max_pixels, data=data)
     each = max(1, min(_EACH, _MOST // max(len(by_rule), 1)))
     shares = [opener.share(rule, rows, each) for rule, rows in by_rule.items()]
-    _hide_copies(shares, restricted, looks, config)
+    _hide_copies(shares, prints, config)
     drawn = [crop for share in shares for crop in share.drawn]
     draw_sheet(folder / PICTURE, [crop.tile(number) for number, crop in enumerate(drawn, start=1)])
     write_page(folder / WORST_PAGE, "Worst rows", _body(shares, drawn))
@@ -84,10 +85,16 @@ class _Opener:
     """Opens the pictures of rows that are not those of a restricted source."""
 
     def __init__(
-        self, restricted: Sequence[FaceRecord], looks: Mapping[str, Look], *, max_pixels: int, data: Path
+        self,
+        restricted: Sequence[FaceRecord],
+        digests: Collection[str],
+        looks: Mapping[str, Look],
+        *,
+        max_pixels: int,
+        data: Path,
     ) -> None:
         self._images = {record.image for record in restricted}
-        self._digests = {record.sha256 for record in restricted}
+        self._digests = digests
         self._looks, self._max_pixels, self._data = looks, max_pixels, data
 
     def share(self, rule: str, rows: Sequence[Quarantined], each: int) -> Share:
@@ -101,6 +108,9 @@ class _Opener:
 
     def _open(self, row: Quarantined, share: Share) -> None:
         image = row.record.image
+        if leaves_folder(image):
+            share.unreadable.append(row)
+            return
         try:
             content = read_bytes(image, self._data)
             if digest_bytes(content) in self._digests:
@@ -113,12 +123,28 @@ class _Opener:
             share.unreadable.append(row)
 
 
-def _hide_copies(
-    shares: Sequence[Share], restricted: Sequence[FaceRecord], looks: Mapping[str, Look], config: ValidateConfig
-) -> None:
+def _seen(
+    restricted: Sequence[FaceRecord], looks: Mapping[str, Look], *, max_pixels: int, data: Path
+) -> tuple[set[str], list[Fingerprint]]:
+    """Digests and fingerprints of all pictures of restricted sources, also of those that validation did not open."""
+    digests = {record.sha256 for record in restricted if record.sha256}
+    prints = []
+    for image in dict.fromkeys(record.image for record in restricted):
+        known = looks.get(image, Look()).print_
+        if known is None and not leaves_folder(image):
+            try:
+                content = read_bytes(image, data)
+                digests.add(digest_bytes(content))
+                known = fingerprint(decode_image(content, max_pixels=max_pixels))
+            except (ImageError, StorageError):
+                continue
+        if known is not None:
+            prints.append(known)
+    return digests, prints
+
+
+def _hide_copies(shares: Sequence[Share], known: Sequence[Fingerprint], config: ValidateConfig) -> None:
     """Take out what looks like a picture of a restricted source."""
-    images = dict.fromkeys(record.image for record in restricted)
-    known = [print_ for image in images if (print_ := looks.get(image, Look()).print_) is not None]
     drawn = [(share, crop) for share in shares for crop in share.drawn]
     if not known or not drawn:
         return
