@@ -86,7 +86,11 @@ class StudyRuns:
         parent = self._start_parent(store)
         spools = [place.trial(origin(trial)) / SPOOL_FILE for place in self._places]
         spool = next((path for path in spools if path.is_file()), spools[0])
-        run = sync_run(store, self._experiment, spool) or start_run(store, self._experiment, self._key(trial.number))
+        run = (
+            self._find(store, parent, trial.number)
+            or sync_run(store, self._experiment, spool)
+            or start_run(store, self._experiment, self._key(trial.number))
+        )
         tags = {
             MLFLOW_PARENT_RUN_ID: parent,
             MLFLOW_RUN_NAME: f"{self._config.study} {trial.number}",
@@ -102,6 +106,12 @@ class StudyRuns:
         values["seconds"] = trial.user_attrs.get(SECONDS, 0.0)
         log_points(store, run, [(name, 0, began, value) for name, value in values.items()])
         store.client.set_terminated(run, _STATUS[trial.state])
+
+    def _find(self, store: Store, parent: str, number: int) -> str:
+        """The trial's run, also where another machine that watches the study has told of it; else an empty text."""
+        wanted = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and tags.`{TRIAL_TAG}` = '{number}'"
+        runs = store.client.search_runs([store.experiment(self._experiment)], wanted, max_results=1)
+        return str(runs[0].info.run_id) if runs else ""
 
     def _start_parent(self, store: Store) -> str:
         if not self._parent:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from model.config import RegisterConfig
+from model.config import Config, RegisterConfig
 from model.errors import RegistryError, ServiceError
 from model.registry.client import open_store
 from model.registry.registry import register_version
@@ -13,7 +13,9 @@ from model.storage import read_json
 from model.weights import META_FILE
 
 
-def test_weights_and_evaluation_become_the_challenger(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
+def test_weights_and_evaluation_become_the_challenger(
+    workspace: Path, gate: RegisterConfig, cases: Any, config: Config
+) -> None:
     case = cases.write("a")
     version = register_version(gate, **case)
     assert (version.version, version.gate, version.reasons) == ("1", "pass", [])
@@ -24,7 +26,7 @@ def test_weights_and_evaluation_become_the_challenger(workspace: Path, gate: Reg
         assert stored.tags["weights_digest"] == version.weights_digest
         assert stored.tags["licence"] == "as the project"
         run = store.client.get_run(version.run_id)
-        assert run.data.params["train.loss.expression_weight"] == "1.0"
+        assert run.data.params["train.loss.expression_weight"] == str(config.train.loss.expression_weight)
         assert run.data.metrics["test/nme_interocular"] == 5.0
         files = {item.path for item in store.client.list_logged_model_artifacts(stored.tags["logged_model"])}
         assert files == {"MLmodel", "meta.json", "weights.safetensors", "evaluations"}
