@@ -117,7 +117,7 @@ def test_doctor_reports_a_dead_service_with_exit_code_5(
 def test_doctor_shows_no_password_and_no_traceback(
     rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    """T45: whatever the address of MLflow looks like."""
+    """Whatever the address of MLflow looks like."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     result = rmtl("doctor", cwd=root)
     assert "mlflow" in result.stdout
