@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from model.data.contents import Contents, Trained
-from model.data.versions import DATA, DataVersion, Store, is_listing, read_listing, stores_of, versions_of
+from model.data.versions import DATA, POINTER, DataVersion, Store, is_listing, read_listing, stores_of, versions_of
 from model.schema import SPLITS, FaceRecord
 from model.storage import PACK_SEPARATOR
 
@@ -112,7 +112,7 @@ def trace(
             contents.look_into(path, digest)
     _take_records(traces, contents)
     versions, whole = versions_of(workspace)
-    if not whole:
+    if not whole and (workspace / POINTER).is_file():
         traces.unseen.append(Unseen("history", "Git tells none here; former data versions are not looked for"))
     names = {name: face for face, records in traces.records.items() for name in records}
     names |= _addresses(contents, places, versions)

@@ -55,12 +55,12 @@ def test_training_leaves_weights_that_answer(trained, tiny_shards):
 
 
 def test_history_has_a_row_an_epoch_and_the_spool_starts_with_the_parameters(trained):
-    _, out, _ = trained
+    config, out, _ = trained
     rows = curve(out)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert {"train/landmarks", "train/expression", "val/nme_interocular", "val/macro_f1", "assoc/ece"} <= set(rows[0])
     first, *rest = spool(out)
-    assert first["params"]["train.loss.expression_weight"] == 1.0
+    assert first["params"]["train.loss.expression_weight"] == config.train.loss.expression_weight
     assert all({"step", "time", "values"} == set(line) for line in rest)
 
 
