@@ -162,7 +162,11 @@ def test_what_was_made_of_a_face_is_named_up_to_the_registered_version(rmtl: Com
     assert not {"artifacts/predictions.parquet", "reports/evaluation.json"} & trained.keys()
     assert trained["models:/residual-mtl/1"] == trained["artifacts/residual-mtl.mar"] == "trained on"
     plan = [step.partition("  #")[0] for step in told["plan"]]
-    assert plan.index("dvc repro") < plan.index("mlflow gc --backend-store-uri ...") < plan.index(f"rmtl data forget {digest}")
+    assert (
+        plan.index("dvc repro")
+        < plan.index("mlflow gc --backend-store-uri ...")
+        < plan.index(f"rmtl data forget {digest}")
+    )
     assert plan.index(f"rmtl data forget {digest}") < plan.index("dvc gc --workspace")
     (models,) = [step for step in plan if step.startswith("replace or delete")]
     for name in ("artifacts/train/last/state.json", "artifacts/residual-mtl.mar", "models:/residual-mtl/1"):
