@@ -47,12 +47,17 @@ class Proxy:
 def run_proxy(upstream: str) -> Iterator[Proxy]:
     """A proxy on a free port of 127.0.0.1 for as long as the block lasts."""
     proxy = Proxy(upstream)
-    server = _Server(("127.0.0.1", 0), _handler(proxy))
-    proxy.url = f"http://127.0.0.1:{server.server_port}"
+    with serving(_Server(("127.0.0.1", 0), _handler(proxy))) as proxy.url:
+        yield proxy
+
+
+@contextmanager
+def serving(server: ThreadingHTTPServer) -> Iterator[str]:
+    """The address of a server that answers in a thread for as long as the block lasts."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield proxy
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -3,7 +3,6 @@
 import base64
 import json
 import secrets
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from benchmarks.object_proxy import serving
 from model.identity import ASSUME
 
 AUDIENCE = "rmtl"
@@ -47,16 +47,8 @@ class Issuer:
 def run_issuer() -> Iterator[Issuer]:
     """An issuer on a free port of 127.0.0.1."""
     issuer = Issuer()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(issuer))
-    issuer.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _handler(issuer))) as issuer.url:
         yield issuer
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def roles(issuer: Issuer) -> dict[str, Any]:

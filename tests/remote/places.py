@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.command import Command, contents
+
 BUCKET = "faces"
 REMOTE = f"s3://{BUCKET}/data"
 LONGEST_S = 120
@@ -20,6 +22,18 @@ def dvc() -> list[str]:
 def digest(project: Path) -> str:
     """The version that data.dvc names."""
     return str(yaml.safe_load((project / "data.dvc").read_text())["outs"][0]["md5"])
+
+
+def check_data_travel(rmtl: Command, project: Path) -> str:
+    """Push, lose and pull the data, which come back whole; what the commands said."""
+    before = contents(project / "data")
+    pushed = rmtl("data", "push", cwd=project)
+    assert pushed.returncode == 0, pushed.stderr
+    lose_data(project)
+    pulled = rmtl("data", "pull", cwd=project)
+    assert pulled.returncode == 0, pulled.stderr
+    assert contents(project / "data") == before
+    return "".join((*pushed[1:], *pulled[1:]))
 
 
 def lose_data(project: Path) -> None:

@@ -22,7 +22,7 @@ from model.s3 import TRIES, s3_client
 from model.storage import read_bytes
 from tests.command import Command, contents
 from tests.components.artifacts import made
-from tests.remote.places import BUCKET, LONGEST_S, REMOTE, digest, dvc, lose_data
+from tests.remote.places import BUCKET, LONGEST_S, REMOTE, check_data_travel, digest, dvc, lose_data
 from tests.s3 import Server, run_server
 
 pytestmark = pytest.mark.service
@@ -64,6 +64,20 @@ def damaged(objects: dict[str, bytes]) -> list[str]:
     """Keys whose object is not the one that DVC's name, its MD5, says."""
     named = {key: "".join(key.split("/")[-2:]).removesuffix(".dir") for key in objects}
     return [key for key, content in objects.items() if hashlib.md5(content).hexdigest() != named[key]]
+
+
+def check_the_rest_is_sent(rmtl: Command, project: Path, bucket: Any, proxy: Proxy) -> None:
+    """Of a push that broke off nothing half is there, and the next one sends what is missing and nothing else."""
+    there, wanted = stored(bucket), len(contents(project / "data")) + 1
+    assert 0 < len(there) < wanted
+    assert damaged(there) == []
+    assert not [key for key in there if key.endswith(".dir")], "the list of a version comes after its files"
+    proxy.seen.clear()
+    again = rmtl("data", "push", cwd=project)
+    assert again.returncode == 0, again.stderr
+    assert proxy.count("PUT") == wanted - len(there)
+    assert len(stored(bucket)) == wanted
+    assert damaged(stored(bucket)) == []
 
 
 def at_first(times: int) -> Callable[[Request], bool]:
@@ -143,14 +157,8 @@ def test_a_server_that_keeps_asking_ends_with_exit_code_5(
 
 @pytest.mark.long
 def test_a_slow_server_gets_and_gives_the_data(rmtl: Command, project: Path, bucket: Any, proxy: Proxy) -> None:
-    before = contents(project / "data")
     proxy.delay_s = SLOW_S
-    pushed = rmtl("data", "push", cwd=project)
-    assert pushed.returncode == 0, pushed.stderr
-    lose_data(project)
-    pulled = rmtl("data", "pull", cwd=project)
-    assert pulled.returncode == 0, pulled.stderr
-    assert contents(project / "data") == before
+    check_data_travel(rmtl, project)
 
 
 @pytest.mark.long
@@ -213,16 +221,7 @@ def test_a_push_killed_in_the_middle_leaves_whole_objects_and_goes_on(
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
     time.sleep(3 * SLOW_S)
-    there, wanted = stored(bucket), len(contents(many / "data")) + 1
-    assert 0 < len(there) < wanted
-    assert damaged(there) == []
-    assert not [key for key in there if key.endswith(".dir")], "the list of a version comes after its files"
-    proxy.seen.clear()
-    again = rmtl("data", "push", cwd=many)
-    assert again.returncode == 0, again.stderr
-    assert proxy.count("PUT") == wanted - len(there)
-    assert len(stored(bucket)) == wanted
-    assert damaged(stored(bucket)) == []
+    check_the_rest_is_sent(rmtl, many, bucket, proxy)
 
 
 @pytest.mark.long
@@ -251,13 +250,4 @@ def test_a_server_killed_in_the_middle_of_a_push_holds_no_half_and_the_rerun_goe
         assert "cannot be reached" in result.stderr.strip().splitlines()[-1]
         with run_server(folder) as revived:
             proxy.upstream, proxy.delay_s = revived.url, 0
-            there, wanted = stored(client), len(contents(many / "data")) + 1
-            assert 0 < len(there) < wanted
-            assert damaged(there) == []
-            assert not [key for key in there if key.endswith(".dir")]
-            proxy.seen.clear()
-            again = rmtl("data", "push", cwd=many)
-            assert again.returncode == 0, again.stderr
-            assert proxy.count("PUT") == wanted - len(there)
-            assert len(stored(client)) == wanted
-            assert damaged(stored(client)) == []
+            check_the_rest_is_sent(rmtl, many, client, proxy)
