@@ -84,7 +84,7 @@ def measure(config: Config, shards: Path, workers: int) -> dict[str, Any]:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{scratch}/mlflow.db"
         os.environ["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = f"{scratch}/mlartifacts"
         job = Job(config.run, config.search, shards, places)
-        runs, tracking = StudyRuns(config.register_.experiment, config.search, places), [0.0]
+        runs, tracking = StudyRuns(config.register_.experiment, config.search, places, digest=""), [0.0]
 
         def watch(trials: Sequence[FrozenTrial]) -> None:
             began = time.monotonic()

@@ -66,7 +66,7 @@ def choose(
         study = load_study(config, Path(trials[0].path))
         result = summarise(study, config)
         experiment = parse_section(RegisterConfig, register, name="register").experiment
-        runs = StudyRuns(experiment, config, *(Places(Path(worker.path), name) for worker in trials))
+        runs = StudyRuns(experiment, config, *(Places(Path(worker.path), name) for worker in trials), digest="")
         runs.tell(all_trials(study))
         runs.close(result)
         write_json(Path(report.path), to_json(result))

@@ -260,7 +260,7 @@ def test_a_digest_that_nothing_knows_ends_with_exit_code_3_and_changes_nothing(r
 
 
 def test_weights_that_began_from_such_weights_hold_the_face_too(tmp_path: Path, rmtl: Command, root: Path) -> None:
-    """Of weights whose data nobody describes here nothing is claimed."""
+    """Of weights whose data nobody describes here, or that began from unknown ones, nothing is claimed."""
     source = make_generic(tmp_path / "data")
     with tarfile.open(tmp_path / "data/pack.tar", "w") as pack:
         pack.add(tmp_path / FACE, "000.webp")
@@ -270,7 +270,8 @@ def test_weights_that_began_from_such_weights_hold_the_face_too(tmp_path: Path, 
     data = data_digest(read_manifest(tmp_path / "artifacts/manifest.parquet"))
     describe(tmp_path / "artifacts/first", data, "a" * 64)
     describe(tmp_path / "artifacts/second", "c" * 16, "b" * 64, start="a" * 64)
-    describe(tmp_path / "weights", "d" * 16, "e" * 64)
+    describe(tmp_path / "artifacts/third", data, "d" * 64, start="b" * 64)
+    describe(tmp_path / "weights", "d" * 16, "e" * 64, start="f" * 64)
     traces = trace(
         [digest_file(tmp_path / FACE)],
         workspace=tmp_path,
@@ -281,9 +282,14 @@ def test_weights_that_began_from_such_weights_hold_the_face_too(tmp_path: Path, 
     assert weights == {
         "artifacts/first/meta.json": "trained on",
         "artifacts/second/meta.json": f"began from {'a' * 12}, trained on",
+        "artifacts/third/meta.json": f"trained on; began from {'a' * 12}, trained on",
     }
     assert {item.name for item in traces.holdings if item.kind == "picture"} == {FACE, "data/pack.tar"}
-    assert [item.name for item in traces.unseen] == ["weights weights/meta.json"]
+    assert sorted(traces.unseen) == [
+        ("weights artifacts/second/meta.json", f"no manifest here describes its data {'c' * 16}"),
+        ("weights weights/meta.json", f"it began from weights {'f' * 12}, not known here"),
+        ("weights weights/meta.json", f"no manifest here describes its data {'d' * 16}"),
+    ]
 
 
 def former_face(project: Path) -> str:

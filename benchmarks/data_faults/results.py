@@ -15,7 +15,8 @@ class Row:
     """A kind of fault: how often it was planted and found, and how many sound rows each of its rules moved.
 
     `false` of a set-wide fault counts what else was said of the set. `part` is structure, duplicates, beyond (copies
-    that no goal asks for), set or drift.
+    that no goal asks for), set or drift. `measured` is, of a drift, the PSI of the shifted trait, the chance `p` of so
+    large a difference, and the `level` that it must be below.
     """
 
     part: str
@@ -24,6 +25,7 @@ class Row:
     planted: int
     found: int
     false: dict[str, int] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
 
 
 def report_of(rows: Sequence[Row], before: Mapping[str, int], **about: Any) -> dict[str, Any]:

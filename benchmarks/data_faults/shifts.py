@@ -5,6 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from benchmarks.data_faults.copies import Copy, Label, of_split
 from benchmarks.data_faults.doubles import png, scaled
@@ -14,9 +15,10 @@ from model.data.codec import Pixels, decode_image
 from model.data.manifest import read_manifest
 from model.data.validate import REPORT_FILE, VALID_FILE
 from model.data.validate.accept import accept_version
-from model.data.validate.drift import compare, profile_of, reference_of
+from model.data.validate.drift import compare, profile_of, read_reference, reference_of
 from model.data.validate.pictures import look_at
 from model.data.validate.traits import GROUP, traits_of
+from model.schema import SPLITS
 
 _LEFT = 0.2
 
@@ -31,7 +33,8 @@ def drift_rows(copy: Copy, faces: Sequence[Label], *, draws: int, seed: int) -> 
     rows = [_by_chance(copy, draws=draws, seed=seed)]
     for name, trait, shifted in _shifts(copy, faces):
         warnings = copy.judge(shifted).warnings
-        rows.append(Row("drift", name, "T10", 1, int(any(f"drift_{trait}:" in text for text in warnings))))
+        told = any(f"drift_{trait}:" in text for text in warnings)
+        rows.append(Row("drift", name, "T10", 1, int(told), measured=_measured(copy, trait)))
     return rows
 
 
@@ -56,8 +59,7 @@ def _shifts(copy: Copy, faces: Sequence[Label]) -> list[tuple[str, str, list[Lab
 
 def _by_chance(copy: Copy, *, draws: int, seed: int) -> Row:
     """False alarms of one half of the persons against the other."""
-    records = [record for record in read_manifest(copy.root / VALID_FILE) if record.split == "test"]
-    table = traits_of(records, look_at(records, data=copy.root, max_pixels=copy.config.max_pixels))
+    table = _traits(copy, "test")
     persons = table[GROUP].fillna(table.index.to_series().astype(str))
     generator = np.random.default_rng(seed)
     alarms = 0
@@ -65,6 +67,22 @@ def _by_chance(copy: Copy, *, draws: int, seed: int) -> Row:
         half = persons.isin(generator.permutation(persons.unique())[: persons.nunique() // 2])
         alarms += _drifted(copy.config.drift, table[half], table[~half])
     return Row("drift", f"{draws} draws by chance", "T10", 0, 0, {"drift": alarms} if alarms else {})
+
+
+def _traits(copy: Copy, *splits: str) -> pd.DataFrame:
+    """Traits of the faces that were judged last."""
+    records = [record for record in read_manifest(copy.root / VALID_FILE) if record.split in splits]
+    return traits_of(records, look_at(records, data=copy.root, max_pixels=copy.config.max_pixels))
+
+
+def _measured(copy: Copy, trait: str) -> dict[str, float]:
+    """What validation compared: the faces that were judged last with the accepted ones."""
+    reference = read_reference(copy.root / copy.config.drift.reference)
+    assert reference is not None
+    compared = compare(copy.config.drift, reference, _traits(copy, *SPLITS))
+    row = compared[compared["trait"] == trait].nsmallest(1, "p").iloc[0]
+    level = copy.config.drift.alpha / max(len(compared), 1)
+    return {"psi": round(float(row["psi"]), 3), "p": float(f"{row['p']:.2g}"), "level": float(f"{level:.2g}")}
 
 
 def _drifted(config: DriftConfig, before: Any, after: Any) -> bool:

@@ -41,13 +41,14 @@ def search(
     from model.registry.study_runs import StudyRuns
     from model.search.crew import run_crew
     from model.search.places import Places
+    from model.search.study import digest_of
     from model.search.training import Job
 
     config = read_config(params, overrides)
     section = config.search.model_copy(update={"trials": trials or config.search.trials})
     places = Places(workspace.SEARCH, section.study)
     job = Job(config.run, section, workspace.SHARDS, places, processes)
-    runs = StudyRuns(config.register_.experiment, section, places)
+    runs = StudyRuns(config.register_.experiment, section, places, digest=digest_of(job))
     with tqdm(total=section.trials, unit="trial", desc=section.study, disable=None) as bar:
 
         def watch(found: "Sequence[FrozenTrial]") -> None:

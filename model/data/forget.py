@@ -201,25 +201,35 @@ def _trained(
     """What was trained or measured on data with the faces, or began from such weights, at any distance."""
     data = {manifest.data_digest: manifest.faces for manifest in contents.manifests.values()}
     everything = {**contents.trained, **registered}
-    began = {item.weights_digest: item.start_digest for item in everything.values() if item.start_digest}
-    trained_on = {item.weights_digest: item.data_digest for item in everything.values() if item.weights_digest}
+    known = {item.weights_digest: item for item in everything.values() if item.weights_digest}
     for key, item in everything.items():
-        faces, how = data.get(item.data_digest, ()), ""
-        ancestor, seen = item.start_digest, set[str]()
-        while not faces and ancestor and ancestor not in seen:
-            faces, how = data.get(trained_on.get(ancestor, ""), ()), f"began from {ancestor[:12]}, "
-            seen.add(ancestor)
-            ancestor = began.get(ancestor, "")
-        faces = tuple(record for record in faces if record.split in item.splits)
-        digests = {str(record.sha256) for record in faces}
-        if digests and key in registered:
-            yield Holding(item.kind, key, _sorted(digests), how=how + _roles(faces))
-        elif digests:
-            how += _roles(faces) + (_DRAWN if item.kind == "evaluation" else "")
-            yield _holding(item.kind, key, places, digests, how)
-        elif item.data_digest not in data:
-            name = key if key in registered else places.names[key][0]
+        name = key if key in registered else places.names[key][0]
+        if item.data_digest not in data:
             unseen.append(Unseen(f"{item.kind} {name}", f"no manifest here describes its data {item.data_digest}"))
+        faces = [record for record in data.get(item.data_digest, ()) if record.split in item.splits]
+        ways = [_roles(faces)] if faces else []
+        for digest in _ancestors(item, known):
+            if digest not in known:
+                unseen.append(Unseen(f"{item.kind} {name}", f"it began from weights {digest[:12]}, not known here"))
+                continue
+            more = data.get(known[digest].data_digest, ())
+            faces += more
+            ways += [f"began from {digest[:12]}, {_roles(more)}"] if more else []
+        digests, how = {str(record.sha256) for record in faces}, "; ".join(ways)
+        if digests and key in registered:
+            yield Holding(item.kind, key, _sorted(digests), how=how)
+        elif digests:
+            yield _holding(item.kind, key, places, digests, how + (_DRAWN if item.kind == "evaluation" else ""))
+
+
+def _ancestors(item: Trained, known: Mapping[str, Trained]) -> Iterator[str]:
+    """Digests of the weights that it began from, the nearest first, as far as they are known."""
+    seen = {""}
+    digest = item.start_digest
+    while digest not in seen:
+        seen.add(digest)
+        yield digest
+        digest = known[digest].start_digest if digest in known else ""
 
 
 def _reports(reports: Iterable[Path], workspace: Path, names: Mapping[str, str]) -> Iterator[Holding]:

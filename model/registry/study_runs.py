@@ -36,13 +36,16 @@ class StudyRuns:
     """Never raises: no failure of tracking may cost a search.
 
     Args:
+        digest: of the study's settings and data (`model.search.study.digest_of`), so that another study of the same
+            name has a run of its own; empty where the name tells it.
         places: where trials of the study were trained, as far as they can be seen from here; curves of other trials
             are left out.
     """
 
-    def __init__(self, experiment: str, config: SearchConfig, *places: Places) -> None:
+    def __init__(self, experiment: str, config: SearchConfig, *places: Places, digest: str) -> None:
         self._experiment = experiment
         self._config = config
+        self._digest = digest
         self._places = places
         self._parent = ""
         self._told: set[int] = set()
@@ -130,4 +133,4 @@ class StudyRuns:
     def _key(self, number: int) -> str:
         # A study that machines share has one run, whoever tells of it.
         scope = STORAGE if os.environ.get(STORAGE) else self._places[0].here
-        return digest_bytes(f"{scope} {self._config.study} {number}".encode())[:32]
+        return digest_bytes(f"{scope} {self._config.study} {self._digest} {number}".encode())[:32]

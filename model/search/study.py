@@ -60,7 +60,7 @@ def create_study(job: Job, storage: StudyStorage) -> optuna.Study:
         load_if_exists=True,
     )
     study.sampler = DrawSampler(study, job.config, seed=job.run.seed, hand_set=job.hand_set())
-    digest = study_digest(job.run, job.config, read_index(job.shards)["data_digest"])
+    digest = digest_of(job)
     found = study.user_attrs.get(DIGEST)
     if found is None:
         study.set_user_attr(DIGEST, digest)
@@ -86,6 +86,11 @@ def load_study(config: SearchConfig, folder: Path) -> optuna.Study:
             return optuna.load_study(study_name=config.study, storage=storage)
         except KeyError as error:
             raise ConfigError(f"search.study: no study {config.study} yet; run `rmtl search`") from error
+
+
+def digest_of(job: Job) -> str:
+    """Digest of the study that a job belongs to."""
+    return study_digest(job.run, job.config, read_index(job.shards)["data_digest"])
 
 
 def study_digest(run: TrainRun, config: SearchConfig, data_digest: str) -> str:

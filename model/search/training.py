@@ -75,13 +75,14 @@ class Job:
         return {item.name: float(given[item.name]) for item in self.config.space}
 
     def check(self) -> None:
-        """Try the ends of the space on the configuration, before any training.
+        """Try the ends of the space, and a point between them, on the configuration, before any training.
 
         Raises:
-            ConfigError: a key that training does not have, a range that a value may not have, or a missing task.
+            ConfigError: a key that training does not have or that takes whole numbers, a range that a value may not
+                have, or a missing task.
         """
-        for end in ("low", "high"):
-            self.run_of({item.name: getattr(item, end) for item in self.config.space})
+        for share in (0.0, 1.0, 1 / math.pi):
+            self.run_of({item.name: item.low + share * (item.high - item.low) for item in self.config.space})
         missing = _NEEDED.get(self.config.objective, set()) - set(self.run.train.net.tasks)
         if missing:
             raise ConfigError(

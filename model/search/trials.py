@@ -17,6 +17,9 @@ LEFT = "left"
 ERROR = "error"
 """Why the training cannot be done with these values; it is not tried again."""
 
+DOUBLE = "double"
+"""Two machines saw one death and each queued the trial; this is the later one, which nobody trains."""
+
 METRICS = "metrics"
 SECONDS = "seconds"
 PRUNED_AT = "pruned_at"
@@ -68,12 +71,21 @@ def mend(study: optuna.Study) -> None:
             )
 
 
+def is_double(trial: BaseTrial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether an earlier repeat of the same trial stands, or runs, or waits already."""
+    return REPEATS in trial.user_attrs and any(
+        item.number < trial.number and origin(item) == origin(trial) and item.state != TrialState.FAIL
+        for item in trials
+    )
+
+
 def _mends(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> bool:
     if ERROR in trial.user_attrs:
         return False
     same = [item for item in trials if origin(item) == origin(trial)]
-    return sum(item.state == TrialState.FAIL and LEFT not in item.user_attrs for item in same) < DEATHS
+    return sum(item.state == TrialState.FAIL and not {LEFT, DOUBLE} & set(item.user_attrs) for item in same) < DEATHS
 
 
 def _last_of_each(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return list({origin(trial): trial for trial in sorted(trials, key=lambda trial: trial.number)}.values())
+    once = (trial for trial in sorted(trials, key=lambda trial: trial.number) if DOUBLE not in trial.user_attrs)
+    return list({origin(trial): trial for trial in once}.values())

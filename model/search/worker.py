@@ -14,7 +14,7 @@ from optuna.trial import Trial, TrialState
 from model.errors import FaceError
 from model.search.storage import AWAY, StudyStorage, kind_of
 from model.search.training import Job, train_trial
-from model.search.trials import ERROR, LEFT, PLACE, all_trials, done, given_up, mend, origin
+from model.search.trials import DOUBLE, ERROR, LEFT, PLACE, all_trials, done, given_up, is_double, mend, origin
 from model.train.checkpoint import FOLDER
 from model.train.failure import LostPeerError, TrainingError
 
@@ -99,6 +99,9 @@ class Worker:
 
     def _train(self, trial: Trial, held: ExitStack, turn: ExitStack) -> tuple[float, ...]:
         """The objective; gives up the turn as soon as all can see where the trial runs."""
+        if is_double(trial, all_trials(self._study)):
+            trial.set_user_attr(DOUBLE, True)
+            raise TrainingError(f"trial {trial.number}: trial {origin(trial)} is repeated by another one already")
         try:
             values = {
                 item.name: trial.suggest_float(item.name, item.low, item.high, log=True)

@@ -9,6 +9,7 @@ from benchmarks.data_faults.doubles import doubles
 from benchmarks.data_faults.plant import double_results, row_results
 from benchmarks.data_faults.results import Row, missed_goals, report_of, table
 from benchmarks.data_faults.rows import row_faults
+from benchmarks.data_faults.shifts import drift_rows
 from benchmarks.data_faults.wholes import whole_faults
 from model.config import IndexConfig
 from tests.data.bench import CONFIG
@@ -62,6 +63,15 @@ def test_a_limit_draws_from_each_part() -> None:
     assert sum(item % 2 for item in drawn) == 5
     assert drawn == sorted(drawn)
     assert len(drawn) == 10
+
+
+def test_a_shift_is_told_with_what_was_measured(copy: Copy) -> None:
+    """T10."""
+    rows = {row.name: row for row in drift_rows(copy, copy.faces, draws=2, seed=0)}
+    dark = rows["brightness x 0.4"]
+    assert (dark.planted, dark.found) == (1, 1)
+    assert dark.measured["psi"] > CONFIG.drift.psi
+    assert dark.measured["p"] < dark.measured["level"] < CONFIG.drift.alpha
 
 
 def test_goals_and_table() -> None:

@@ -1,9 +1,11 @@
 """Ways to weigh the losses at equal budget, the ranking of cheap trials, the cost of a search: plans, runs, reports."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
 import yaml
+from optuna.trial import FrozenTrial, create_trial
 
 from benchmarks import search_overhead, search_ranking
 from benchmarks.weightings.__main__ import main, stages
@@ -16,6 +18,7 @@ from model.config import dump_config
 from model.errors import ConfigError, DataContractError
 from model.search.places import Places
 from model.search.training import Job
+from model.search.trials import SECONDS
 from model.storage import read_json
 from tests.train.conftest import drawn_shards, tiny, tiny_shards
 
@@ -214,6 +217,23 @@ def test_the_cost_of_a_search_is_measured(ground, tiny, tiny_shards, monkeypatch
     config = search_overhead.with_threads(tiny(**SHORT), 1, 2, {})
     found = search_overhead.measure(config, tiny_shards, 1)
     assert found["trials"] == 2
-    assert 0 < found["overhead"] < found["overhead_with_start"] < 1
+    assert found["overhead"] > 0
+    assert 0 < found["overhead_with_start"] < 1
     assert found["per_trial_s"] > 0
     json.dumps(found)
+
+
+def test_overhead_is_the_time_without_training_and_that_of_tracking():
+    """Two workers, two trials of ten seconds each, of which nine train; ten seconds of start."""
+    trials = [_trial(number, start_s=10.0 * (number // 2), training_s=9.0) for number in range(4)]
+    found = search_overhead.summarise(trials, workers=2, wall_s=30.0, tracking_s=2.0)
+    assert found["overhead"] == pytest.approx(1 - (36 - 2) / 40)
+    assert found["overhead_with_start"] == pytest.approx(1 - 36 / 60)
+    assert (found["per_trial_s"], found["tracking_s"], found["trials_a_minute"]) == (1.0, 0.5, 12.0)
+
+
+def _trial(number: int, *, start_s: float, training_s: float) -> FrozenTrial:
+    start = datetime(2026, 1, 1) + timedelta(seconds=start_s)
+    trial = create_trial(value=0.0, user_attrs={SECONDS: training_s})
+    trial.number, trial.datetime_start, trial.datetime_complete = number, start, start + timedelta(seconds=10)
+    return trial

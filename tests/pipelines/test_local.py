@@ -91,7 +91,8 @@ def test_altered_and_deleted_outputs_are_made_again(project: Project, first: Run
 @pytest.mark.long
 def test_a_killed_run_is_taken_up_where_it_was(project: Project, first: Run) -> None:
     """T18."""
-    process = project.start("--set", "validate.min_side=8", "--set", "train.steps_per_epoch=2000")
+    others = ["--set", "validate.min_side=8", "--set", "train.lr=0.0057"]
+    process = project.start(*others, "--set", "train.steps_per_epoch=2000")
     deadline = time.monotonic() + 300
     while not list(project.root.glob("artifacts/pipeline/*/train/weights/metrics.jsonl")) or not _training(project):
         assert process.poll() is None, process.communicate()
@@ -103,7 +104,7 @@ def test_a_killed_run_is_taken_up_where_it_was(project: Project, first: Run) -> 
     process.wait()
     for orphan in started:
         orphan.kill()
-    again = project.run("--set", "validate.min_side=8", "--set", "train.steps_per_epoch=2")
+    again = project.run(*others)
     assert set(again.steps) & {"ingest", "index", "validate"} == set()
     assert "train" in again.steps
 

@@ -13,7 +13,7 @@ from model.search import training
 from model.search.places import Places
 from model.search.storage import open_storage
 from model.search.study import create_study
-from model.search.trials import ERROR, PLACE, REPEATS, given_up, origin
+from model.search.trials import DOUBLE, ERROR, PLACE, REPEATS, given_up, mend, origin
 from tests.search.formula import Formula
 
 
@@ -141,6 +141,22 @@ def test_a_trial_failed_elsewhere_while_it_runs_is_done_once_more(make_study, mo
     assert [origin(trial) for trial in study.trials] == [0, 0, 2, 3]
 
 
+def test_a_death_that_two_machines_saw_is_repeated_once(make_study, by_formula):
+    """T22: each of them had queued the trial before it saw what the other did."""
+    study = make_study(**{"search.trials": 3})
+    study.run(1)
+    study.study.tell(study.study.ask(), state=TrialState.FAIL)
+    mend(study.study)
+    study.study.add_trial(study.trials[-1])
+    study.run(3)
+    trials = study.trials
+    assert [(origin(trial), trial.state.name) for trial in trials] == [
+        *((0, "COMPLETE"), (1, "FAIL"), (1, "COMPLETE"), (1, "FAIL"), (4, "COMPLETE"))
+    ]
+    assert DOUBLE in trials[3].user_attrs
+    assert given_up(trials) == []
+
+
 def test_a_trial_that_kills_its_process_is_given_up(make_study):
     study = make_study(**{"search.trials": 2})
     for trainings in (1, 2, 3):
@@ -180,6 +196,7 @@ def test_other_settings_under_the_same_name_are_refused(make_study, by_formula):
         ({"search.overrides": {"train.epoch": 3}}, r"train\.epoch: params\.yaml has no such key"),
         ({"search.overrides": {"train.epochs": 0}}, r"train\.epochs"),
         ({"search.space": [{"name": "train.loss.base_share", "low": 0.1, "high": 2.0}]}, r"loss\.base_share"),
+        ({"search.space": [{"name": "train.batch_size", "low": 16, "high": 64}]}, r"train\.batch_size.*integer"),
         (
             {"train.net.tasks": ["landmarks"], "train.net.residual.kind": "none"},
             "pareto needs expression in train.net.tasks",
