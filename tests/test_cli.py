@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model.cli.predict import drawn_names
 from tests.command import Command
 from tests.kfp_server import TOKEN, run_kfp
 
@@ -80,6 +81,11 @@ def test_an_unknown_recipe_lists_those_that_exist(rmtl: Command, workspace: Path
     result = rmtl("recipe", "nonsense", cwd=workspace)
     assert result.returncode == 2
     assert "real-cpu" in result.stderr
+
+
+def test_drawn_pictures_of_one_name_lie_side_by_side() -> None:
+    images = [Path(name) for name in ("a/face.jpg", "b/face.png", "face-2.jpg", "c/face.jpg")]
+    assert drawn_names(images) == ["face.png", "face-2.png", "face-2-2.png", "face-3.png"]
 
 
 def test_predict_without_weights_says_how_to_get_some(rmtl: Command, workspace: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from contextlib import ExitStack
+from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,8 +46,8 @@ def predict(
         bar = tqdm(wanted, desc="predict", unit="picture", disable=None)
         answers = [answer for case in bar for answer in predict_cases(answerer, [case], case["root"])]
     _write([json.dumps(answer) for answer in answers], out)
-    for case, answer in zip(wanted[: len(images or [])], answers, strict=False):
-        _draw(case, answer, draw)
+    for case, answer, name in zip(wanted, answers, drawn_names(images or []), strict=False):
+        _draw(case, answer, draw / name)
     if all(answer["error"] for answer in answers):
         raise DataContractError(f"none of {len(answers)} pictures could be read; see `error` in each line")
 
@@ -118,13 +119,21 @@ def _write(lines: list[str], out: Path | None) -> None:
     typer.echo(f"{out}: {len(lines)} lines", err=True)
 
 
-def _draw(case: dict[str, Any], answer: dict[str, Any], folder: Path) -> None:
+def drawn_names(images: Iterable[Path]) -> list[str]:
+    """File name of each drawn picture; pictures of one name in several folders are numbered."""
+    names: list[str] = []
+    for image in images:
+        numbered = (f"{image.stem}-{number}.png" for number in count(2))
+        names.append(next(name for name in chain([f"{image.stem}.png"], numbered) if name not in names))
+    return names
+
+
+def _draw(case: dict[str, Any], answer: dict[str, Any], target: Path) -> None:
     from model.serving.draw import draw_faces
 
     if answer["error"]:
         return
     picture = draw_faces(read_bytes(case["image"], case["root"]), answer["faces"])
-    target = folder / f"{Path(case['image']).stem}.png"
     with atomic_path(target) as temporary:
         temporary.write_bytes(picture)
     typer.echo(f"drawn: {target}", err=True)
