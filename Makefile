@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 PHOTOGRAPH := artifacts/demo/astronaut.png
 export PATH := $(abspath $(BIN)):$(PATH)
 
+# Every step is a process of its own: where Python may keep no bytecode, each would compile what it imports anew.
+export UV_COMPILE_BYTECODE = 1
+
 # A folder with wheels known to pip serves uv too; without one, uv takes the CPU build of torch (or TORCH=auto).
 TORCH ?= cpu
 ifneq ($(strip $(PIP_FIND_LINKS)),)
