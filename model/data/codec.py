@@ -21,6 +21,9 @@ Pixels = NDArray[np.uint8]
 BACKGROUND = 127
 """Grey level under transparent pixels."""
 
+MAX_SIDE = 32_767
+"""Longest side of a picture, also of one within the limit of pixels: a strip's crop would not fit into memory."""
+
 _MAGIC = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -211,9 +214,10 @@ def _jpeg_components(content: bytes) -> int:
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
+    if width * height > max_pixels or max(width, height) > MAX_SIDE:
         raise ImageError(
-            "image_too_large", f"picture of {width}x{height} pixels, at most {max_pixels}; reduce it first"
+            "image_too_large",
+            f"picture of {width}x{height} pixels, at most {max_pixels} and {MAX_SIDE} a side; reduce it first",
         )
 
 

@@ -9,10 +9,11 @@ import requests
 
 from model.errors import ServiceError
 from model.schema import Box
-from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, VERSION_HEADER, Origin
+from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, STATUS, VERSION_HEADER, Origin
 
 TIMEOUT_S = 60.0
 REACH_S = 5.0
+_ANSWERED = {200, *STATUS.values()} - {STATUS["unauthorized"], STATUS["overloaded"]}
 
 
 class EndpointClient:
@@ -48,6 +49,8 @@ class EndpointClient:
         else:
             instance = {"image": base64.b64encode(content).decode(), "boxes": [list(box) for box in boxes]}
             answer, headers = self._send(_encode({"instances": [instance]}), "application/json")
+        if not isinstance(answer.get("error", ""), dict | None):
+            raise ServiceError(f"{self.url}: an answer of another kind; is this the address of the model?")
         told = {"faces": []} | {name: value for name, value in answer.items() if name != "predictions"}
         return told, Origin(headers.get(VERSION_HEADER, ""), headers.get(DIGEST_HEADER, ""))
 
@@ -85,7 +88,7 @@ class EndpointClient:
             ) from error
         except requests.RequestException as error:
             raise ServiceError(f"{self.url}: no answer: {error}; is it deployed? `rmtl deploy`") from error
-        if response.status_code in (401, 503) or not isinstance(answer, dict):
+        if response.status_code not in _ANSWERED or not isinstance(answer, dict):
             raise ServiceError(f"{self.url}: {response.status_code}: {_message(answer)}")
         return answer, response.headers
 

@@ -155,6 +155,10 @@ def compare(champion: bytes, challenger: bytes) -> Difference:
 
 
 def _compare(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> Difference:
+    if len(left) != len(right):
+        first, second = (len(side) == 1 and _is_refused(side[0]) for side in (left, right))
+        if first or second:
+            return Difference(0, 0, [], (first, second))
     found = [_compare_faces(*pair) for pair in zip(left, right, strict=True) if not any(map(_is_refused, pair))]
     refusals = [(_is_refused(first), _is_refused(second)) for first, second in zip(left, right, strict=True)]
     return Difference(

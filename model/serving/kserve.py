@@ -8,6 +8,7 @@ from typing import Any
 
 import model
 from model.errors import ConfigError, FaceError
+from model.storage import digest_bytes
 
 GROUP, VERSION, PLURAL = "serving.kserve.io", "v1beta1", "inferenceservices"
 CONTAINER = "kserve-container"
@@ -31,8 +32,9 @@ class Release:
 
     @property
     def label(self) -> str:
-        """Tells the pods of this release from those of another; equal for equal weights of one version."""
-        return re.sub(r"[^A-Za-z0-9_.-]", "-", f"{self.version[:40]}-{self.digest[:12]}").strip("-_.")
+        """Tells the pods of this release from those of another: other weights, another image, another place."""
+        content = digest_bytes(f"{self.digest} {self.image} {self.storage_uri}".encode())
+        return re.sub(r"[^A-Za-z0-9_.-]", "-", f"{self.version[:40]}-{content[:12]}").strip("-_.")
 
 
 def serve_image() -> str:

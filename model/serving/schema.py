@@ -37,6 +37,9 @@ BODY_TYPE_HEADER: Final = "X-Body-Type"
 """The client's Content-Type on its way through TorchServe, which would parse some types itself, and badly."""
 
 
+SMALLEST_SIDE: Final = 1e-3
+"""Pixels that the longer side of a box has at least; in far smaller ones arithmetic ends."""
+
 MEASURES_HEADER: Final = "X-Measures"
 """What a worker tells the router about a request, see `model.serving.measures`; clients never see it."""
 
@@ -151,7 +154,7 @@ class Origin(NamedTuple):
 
 
 def check_box(box: Any) -> Box:
-    """Four finite numbers x0 < x1, y0 < y1 in reasonable range.
+    """Four finite numbers x0 < x1, y0 < y1 in reasonable range, the longer side at least a thousandth of a pixel.
 
     Raises:
         ValueError: anything else, saying what is needed.
@@ -162,6 +165,8 @@ def check_box(box: Any) -> Box:
         raise ValueError(f"box {box!r:.80}: need four numbers x0, y0, x1, y1") from error
     if not all(math.isfinite(value) and abs(value) < 1e6 for value in (x0, y0, x1, y1)) or x1 <= x0 or y1 <= y0:
         raise ValueError(f"box {box!r:.80}: need finite x0 < x1 and y0 < y1, in pixels of the upright picture")
+    if max(x1 - x0, y1 - y0) < SMALLEST_SIDE:
+        raise ValueError(f"box {box!r:.80}: both sides are below {SMALLEST_SIDE} pixels")
     return x0, y0, x1, y1
 
 

@@ -20,6 +20,7 @@ BODY_MARGIN_BYTES = 1 << 20
 MAX_RESPONSE_BYTES = 64 << 20
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
+_USER = re.compile(r"://[^/\s]*@")
 
 
 class Ports(NamedTuple):
@@ -162,8 +163,8 @@ def launch(folder: Path, *, store: Path, scratch: Path, console: bool = False) -
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of this process without secrets: the server needs none."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    """The environment of this process without secrets, addresses with a user among them: it needs none."""
+    return {name: value for name, value in os.environ.items() if not _SECRET.search(name) and not _USER.search(value)}
 
 
 def _java_candidates() -> list[Path]:

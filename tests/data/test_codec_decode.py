@@ -199,8 +199,22 @@ def with_size(kind, layout, offset, *sides):
         with_size("GIF", "<BHHHH", b",\x00\x00\x00\x00\x08", 0x2C, 0, 0, 12_000, 8_000),
         with_size("BMP", "<ii", 18, 60_000, 60_000),
         with_size("JPEG", ">HHBHH", b"\xff\xc0\x00\x11", 0xFFC0, 17, 8, 65_500, 65_500),
+        png(1_000_000, 1),
+        png(1, 1_000_000),
     ],
-    ids=["png", "huge_png", "png_64_mp", "webp_canvas", "webp", "gif_screen", "gif_frame", "bmp", "jpeg"],
+    ids=[
+        "png",
+        "huge_png",
+        "png_64_mp",
+        "webp_canvas",
+        "webp",
+        "gif_screen",
+        "gif_frame",
+        "bmp",
+        "jpeg",
+        "strip",
+        "pillar",
+    ],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_header_bomb_is_refused_before_a_pixel_is_decoded(content):

@@ -1,5 +1,6 @@
 """Drift between data versions: shifted sets are found, chance is not."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,13 +100,17 @@ def test_chance_alone_is_flagged_in_at_most_5_of_100_resamples(population: pd.Da
     assert alarms <= 5
 
 
-def test_a_value_that_most_faces_share_is_a_bin_of_its_own() -> None:
-    sizes = pd.DataFrame({"part": "a/train", "group": None, "face_size": [6.0] * 90 + [5.0] * 10})
+@pytest.mark.parametrize("size", [6.0, math.log2(255), math.log2(223)])
+def test_a_value_that_most_faces_share_is_a_bin_of_its_own(size: float) -> None:
+    """Wherever the profile's rounding leaves its edge."""
+    sizes = pd.DataFrame({"part": "a/train", "group": None, "face_size": [size] * 90 + [size - 1] * 10})
     empty = traits_of([], {})
     before = pd.concat([empty, sizes])
-    smaller = before.assign(face_size=[6.0] * 50 + [5.0] * 50)
+    smaller = before.assign(face_size=[size] * 50 + [size - 1] * 50)
+    larger = before.assign(face_size=[size + 1] * 90 + [size - 1] * 10)
     assert drifted(before, before) == set()
     assert drifted(before, smaller) == {"face_size"}
+    assert drifted(before, larger) == {"face_size"}
 
 
 def test_a_version_is_compared_with_the_accepted_one(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.serving.body import read_body
-from model.serving.schema import RequestError
+from model.serving.schema import RequestError, check_box
 
 
 def test_any_other_type_is_the_bytes_of_one_picture():
@@ -30,6 +30,12 @@ def test_json_instances_carry_pictures_and_boxes():
     instances = [{"image": image, "boxes": [[1, 2, 3, 4]]}, {"image": image}]
     body = read_body("application/json; charset=utf-8", json.dumps({"instances": instances}).encode(), max_pictures=2)
     assert [item.boxes for item in body.pictures] == [[(1.0, 2.0, 3.0, 4.0)], None]
+
+
+@pytest.mark.parametrize("edge", [1e-310, 1e-5, 0.0, -1.0, 1e300])
+def test_a_box_without_room_is_refused(edge):
+    with pytest.raises(ValueError, match=r"box \[0\.0, 0\.0, "):
+        check_box([0.0, 0.0, edge, edge])
 
 
 def test_bad_base64_spoils_its_own_picture_only():

@@ -1,4 +1,7 @@
+import json
+
 import pytest
+import requests
 
 from model.errors import ServiceError
 from model.serving.client import EndpointClient
@@ -9,6 +12,24 @@ def test_address_of_the_endpoint_or_of_its_model_will_do():
     expected = "http://host:1/predictions/residual-mtl"
     assert EndpointClient("http://host:1/").url == expected
     assert EndpointClient(expected).url == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (404, {"detail": "Not Found"}),
+        (404, {"error": {"code": "bad_request", "message": "no such model"}}),
+        (200, {"hello": "world"}),
+        (200, {"error": "not found"}),
+        (200, []),
+    ],
+)
+def test_another_service_at_the_address_is_a_service_error(monkeypatch, status, answer):
+    response = requests.Response()
+    response.status_code, response._content = status, json.dumps(answer).encode()
+    monkeypatch.setattr(requests.Session, "post", lambda *_, **__: response)
+    with pytest.raises(ServiceError, match="http://host:1"):
+        EndpointClient("http://host:1").predict(b"x")
 
 
 def test_no_endpoint_is_a_service_error():

@@ -60,6 +60,15 @@ def test_pictures_of_a_list_are_compared_one_by_one():
     assert compare(encode(champion), encode(challenger)) == Difference(1, 1, [0.0], (False, True))
 
 
+def test_a_list_that_one_side_refuses_as_a_whole_is_that_side_s_error():
+    answers = encode({"predictions": [answer(face()), answer(face())]})
+    refusal = encode(answer(error={"code": "bad_request", "message": "2 pictures, at most 1 in one request"}))
+    assert compare(answers, refusal) == Difference(0, 0, [], (False, True))
+    assert compare(refusal, answers) == Difference(0, 0, [], (True, False))
+    with pytest.raises(ValueError, match="no answer of the endpoint"):
+        compare(answers, encode({"predictions": [answer(face())]}))
+
+
 @pytest.mark.parametrize("content", [b"hello", b"[1]", b'{"predictions": [{}, {}]}', b'{"faces": []}'])
 def test_what_is_no_answer_is_not_compared(content):
     with pytest.raises(ValueError, match="no answer of the endpoint"):

@@ -1,6 +1,7 @@
 """Archives deployed to KServe, on kmock's Kubernetes API."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -132,6 +133,11 @@ def test_ready_old_pods_do_not_make_a_release_ready(kube: Kube) -> None:
         server.wait(release("8"), limit_s=0.2)
 
 
+def test_another_image_or_place_of_the_same_weights_is_another_release() -> None:
+    releases = [Release("f", "7", "b" * 64, *rest) for rest in ((URI, "i:1"), (URI, "i:2"), (f"{URI}2", "i:1"))]
+    assert len({item.label for item in releases}) == 3
+
+
 def test_an_unready_service_is_an_error_with_the_reasons(kube: Kube, section: DeployConfig, mar: Path) -> None:
     message = 'Revision "faces-00002" failed with message: Unable to fetch image'
     conditions = [
@@ -251,7 +257,7 @@ def test_a_pinned_image_is_taken(image: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_names_and_labels_are_what_kubernetes_takes() -> None:
     assert service_name("Face_Model_2") == "face-model-2"
-    assert Release("f", "run/7 a", "b" * 64, URI, "i:1").label == "run-7-a-bbbbbbbbbbbb"
+    assert re.fullmatch("run-7-a-[0-9a-f]{12}", Release("f", "run/7 a", "b" * 64, URI, "i:1").label)
     assert len(Release("f", "v" * 80, "b" * 64, URI, "i:1").label) <= 63
 
 

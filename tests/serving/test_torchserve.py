@@ -55,4 +55,8 @@ def test_free_ports_differ():
 def test_secrets_stay_out_of_the_servers_environment(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("RMTL_ENDPOINT_TOKEN", "x")
-    assert not {"AWS_SECRET_ACCESS_KEY", "RMTL_ENDPOINT_TOKEN"} & clean_environment().keys()
+    monkeypatch.setenv("RMTL_SEARCH_STORAGE", "postgresql+psycopg://ada:x@host/studies")
+    monkeypatch.setenv("RMTL_S3_REMOTE", "s3://bucket/faces")
+    kept = clean_environment()
+    assert not {"AWS_SECRET_ACCESS_KEY", "RMTL_ENDPOINT_TOKEN", "RMTL_SEARCH_STORAGE"} & kept.keys()
+    assert kept["RMTL_S3_REMOTE"] == "s3://bucket/faces"

@@ -110,7 +110,7 @@ def _profile(rows: pd.DataFrame) -> Profile:
         values = values_of(rows, trait).to_numpy(np.float64)
         if len(values):
             edges = _edges(values)
-            counts = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
+            counts = np.bincount(_bins(edges, values), minlength=len(edges) + 1)
             profile[trait] = {"mean": round(float(values.mean()), _DIGITS), "edges": edges, "counts": counts.tolist()}
     for trait in NAMES:
         counted = values_of(rows, trait).value_counts().sort_index()
@@ -127,6 +127,11 @@ def _edges(values: Counts) -> list[float]:
     return [float(edge) for edge in np.unique(np.round([*edges, *below], _DIGITS))]
 
 
+def _bins(edges: list[float], values: Counts) -> NDArray[np.intp]:
+    """The bin of each value, rounded as the edges are, so that a value that is an edge lies below it."""
+    return np.searchsorted(edges, np.round(values, _DIGITS))
+
+
 def _histograms(trait: str, before: Mapping[str, Any], values: pd.Series) -> tuple[Counts, Counts]:
     """Faces then and now in the bins of the accepted version."""
     if trait in NAMES:
@@ -136,7 +141,7 @@ def _histograms(trait: str, before: Mapping[str, Any], values: pd.Series) -> tup
             np.array([before["counts"].get(name, 0) for name in names], dtype=np.float64),
             np.array([now.get(name, 0) for name in names], dtype=np.float64),
         )
-    bins = np.searchsorted(before["edges"], values.to_numpy(np.float64))
+    bins = _bins(before["edges"], values.to_numpy(np.float64))
     then = np.array(before["counts"], dtype=np.float64)
     return then, np.bincount(bins, minlength=len(then)).astype(np.float64)
 
