@@ -6,9 +6,10 @@ from model.config import DeployConfig
 from model.schema import Deployment
 from model.serving import running, server
 from model.serving.golden import golden_pictures
+from model.serving.predictor import Predictor
 from model.serving.server import Golden
 from model.serving.slot import close_slot, direct_client, sweep
-from model.serving.switch import alone, back_out, check_same, running_settings, switch
+from model.serving.switch import back_out, check_same, running_settings, switch
 
 
 def replace(
@@ -30,25 +31,30 @@ def replace(
         ServiceError: no readiness in time, other answers, or another update is under way; the old version goes on.
         FaceError: no Java.
     """
-    if not running.is_whole(state):
-        running.end(state)
-        return server.start(config, archive=archive, state=state, report=report, golden=golden)
-    with alone(state), server.unpacked(archive) as predictor:
-        settings, former, model = running_settings(state), running.slots(state), archive.stem
-        check_same(settings, model)
-        try:
-            slot = server.come_up(config, archive, state)
-            pictures = golden or golden_pictures(config.golden)
-            server.compare(direct_client(slot, state, model), predictor, pictures)
-            server.write_settings(config, state, slot, model=model, address=(settings.host, settings.port))
-            server.write_tokens(state)
-            switch(state)
-        except BaseException:
-            back_out(state, settings, former)
-            raise
-        for old in former:
-            close_slot(old)
-        running.note_slots(state, [slot])
-        sweep(state, keep=[slot.name])
-        version = predictor.model_version
-        return server.write_report(report, state, model=model, version=version, port=settings.port)
+    with server.unpacked(archive) as predictor, running.alone(state):
+        if running.is_whole(state):
+            port = _replace(config, predictor, archive=archive, state=state, golden=golden)
+        else:
+            running.end(state)
+            port = server.begin(config, predictor, archive=archive, state=state, golden=golden)
+        return server.write_report(report, state, model=archive.stem, version=predictor.model_version, port=port)
+
+
+def _replace(config: DeployConfig, predictor: Predictor, *, archive: Path, state: Path, golden: Golden | None) -> int:
+    settings, former, model = running_settings(state), running.slots(state), archive.stem
+    check_same(settings, model)
+    try:
+        slot = server.come_up(config, archive, state)
+        pictures = golden or golden_pictures(config.golden)
+        server.compare(direct_client(slot, state, model), predictor, pictures)
+        server.write_settings(config, state, slot, model=model, address=(settings.host, settings.port))
+        server.write_tokens(state)
+        switch(state)
+    except BaseException:
+        back_out(state, settings, former)
+        raise
+    for old in former:
+        close_slot(old)
+    running.note_slots(state, [slot])
+    sweep(state, keep=[slot.name])
+    return settings.port

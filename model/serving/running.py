@@ -1,10 +1,14 @@
 """What runs from the folder of an endpoint: a router, and the TorchServe behind it, or two of these."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from model.errors import ServiceError
 from model.serving import processes
 from model.serving.settings import SETTINGS_FILE, RouterSettings, parse_settings
 from model.serving.slot import Slot, close_slot, from_json
@@ -38,6 +42,22 @@ def settings_of(state: Path) -> RouterSettings | None:
     """What the router goes by; None where nothing was started from this folder."""
     path = state / SETTINGS_FILE
     return parse_settings(read_json(path)) if (state / STATE_FILE).is_file() and path.is_file() else None
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """One change at a time.
+
+    Raises:
+        ServiceError: another one is under way.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "update.lock").open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ServiceError(f"{state}: another update of this endpoint is under way; wait for it") from error
+        yield
 
 
 def is_whole(state: Path) -> bool:

@@ -79,27 +79,53 @@ def start(
     Raises:
         ConfigError: RMTL_PORT is no port number.
         CheckpointError: the archive is unsafe or unusable.
-        ServiceError: a port in use, an endpoint running in this folder, no readiness in time, or other answers.
+        ServiceError: a port in use, an endpoint running in this folder or coming up, no readiness in time, or other
+            answers.
         FaceError: no Java.
+    """
+    check_free(state)
+    find_java()
+    with unpacked(archive) as predictor, running.alone(state):
+        port = begin(config, predictor, archive=archive, state=state, golden=golden, around=around)
+        return write_report(report, state, model=archive.stem, version=predictor.model_version, port=port)
+
+
+def begin(
+    config: DeployConfig,
+    predictor: Predictor,
+    *,
+    archive: Path,
+    state: Path,
+    golden: Golden | None,
+    around: Surroundings = HERE,
+) -> int:
+    """What `start` does once it has unpacked the archive and is alone in the folder; the port."""
+    port = check_free(state)
+    model, url = archive.stem, f"http://{LOCALHOST}:{port}"
+    sweep(state)
+    try:
+        slot = come_up(config, archive, state, console=around.console)
+        write_settings(config, state, slot, model=model, address=(around.host, port))
+        write_tokens(state)
+        _launch_router(config, state, url, console=around.console)
+        client = EndpointClient(url, model=model, token=(state / TOKEN_FILE).read_text().strip())
+        compare(client, predictor, golden or golden_pictures(config.golden))
+    except BaseException:
+        running.end(state)
+        raise
+    return port
+
+
+def check_free(state: Path) -> int:
+    """The port to listen on.
+
+    Raises:
+        ConfigError: RMTL_PORT is no port number.
+        ServiceError: it is in use, or an endpoint runs in this folder.
     """
     if status(state)["running"]:
         raise ServiceError(f"{state}: an endpoint is running from this folder; `rmtl deploy --stop` first")
-    port = check_port(asked_port())
-    find_java()
-    model, url = archive.stem, f"http://{LOCALHOST}:{port}"
-    with unpacked(archive) as predictor:
-        sweep(state)
-        try:
-            slot = come_up(config, archive, state, console=around.console)
-            write_settings(config, state, slot, model=model, address=(around.host, port))
-            write_tokens(state)
-            _launch_router(config, state, url, console=around.console)
-            client = EndpointClient(url, model=model, token=(state / TOKEN_FILE).read_text().strip())
-            compare(client, predictor, golden or golden_pictures(config.golden))
-        except BaseException:
-            running.end(state)
-            raise
-        return write_report(report, state, model=model, version=predictor.model_version, port=port)
+    return check_port(asked_port())
 
 
 def stop(deployment: Deployment | None, *, state: Path) -> bool:

@@ -1,11 +1,9 @@
-"""The running router made to ask other servers: one change at a time, and back to what was where it fails."""
+"""The running router made to ask other servers: and back to what was where it fails."""
 
-import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,18 +72,3 @@ def back_out(state: Path, settings: RouterSettings, former: list[Slot]) -> None:
         if slot not in former:
             close_slot(slot)
     running.note_slots(state, former)
-
-
-@contextmanager
-def alone(state: Path) -> Iterator[None]:
-    """One change at a time.
-
-    Raises:
-        ServiceError: another one is under way.
-    """
-    with (state / "update.lock").open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ServiceError(f"{state}: another update of this endpoint is under way; wait for it") from error
-        yield

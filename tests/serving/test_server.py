@@ -7,9 +7,10 @@ import requests
 
 from model.errors import CheckpointError, ServiceError
 from model.schema import to_json
-from model.serving import server
+from model.serving import running, server
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
+from model.serving.rollout import replace
 from model.serving.schema import Origin
 from model.storage import read_json
 
@@ -108,6 +109,13 @@ def test_a_port_in_use_is_told_before_anything_starts(endpoint, config, mar, tmp
     with pytest.raises(ServiceError, match="RMTL_PORT"):
         server.start(config.deploy, archive=mar, state=tmp_path / "s", report=tmp_path / "d.json")
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("begin", [server.start, replace])
+def test_one_that_comes_up_is_left_alone(config, mar, tmp_path, begin):
+    """T24: two at once; the second neither ends the first nor takes its files away."""
+    with running.alone(tmp_path / "s"), pytest.raises(ServiceError, match=r"another update .* is under way"):
+        begin(config.deploy, archive=mar, state=tmp_path / "s", report=tmp_path / "d.json")
 
 
 def test_stop_ends_every_process_and_can_be_repeated(config, mar, tmp_path, monkeypatch):
