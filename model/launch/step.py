@@ -65,7 +65,7 @@ def run_child(command: list[str], failure: Path, notice: Notice) -> None:
             reader.join(POLL_S)
     if child.returncode:
         code = TerminatedError.exit_code if notice.given else abs(child.returncode)
-        raise error_of(read(failure), code, lines.error)
+        raise error_of(read(failure), code, lines.error, asked=notice.given)
 
 
 def _wait(child: "subprocess.Popen[str]", notice: Notice) -> None:
