@@ -1,7 +1,7 @@
 """TrainJobs of Kubeflow Trainer, on Kubernetes or on a container engine; the one module that imports its SDK."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -62,9 +62,12 @@ class JobClient:
             return None
 
     def failed_nodes(self, name: str) -> list[str]:
-        """Names of the nodes that ended badly, as `node-1`."""
-        with _reporting(f"look at job {name}"):
-            return [step.name for step in self._client.get_job(name).steps if step.status == "Failed"]
+        """Names of the nodes that ended badly, as `node-1`; none where the job is gone."""
+        try:
+            with _reporting(f"look at job {name}"):
+                return [step.name for step in self._client.get_job(name).steps if step.status == "Failed"]
+        except _AbsentError:
+            return []
 
     def create(self, spec: JobSpec, folder: JobFolder) -> None:
         """Start the job; one of the same name that is there already is joined.
@@ -97,10 +100,11 @@ class JobClient:
             return
 
     def lines(self, name: str, *, node: int = 0, follow: bool = False) -> Iterator[str]:
-        """Pieces of what a node prints; it ends early where the node has not begun."""
-        with _reporting(f"read the log of job {name}"):
+        """Pieces of what a node prints; it ends early where the node has not begun or the job is gone."""
+        whole = self._settings.backend == "container"
+        with suppress(_AbsentError), _reporting(f"read the log of job {name}"):
             for piece in self._client.get_job_logs(name, step=f"node-{node}", follow=follow):
-                yield piece if piece.endswith("\n") or self._settings.backend == "container" else f"{piece}\n"
+                yield piece if piece.endswith("\n") or whole else f"{piece}\n"
 
     def _runtime(self) -> Any:
         name = self._settings.runtime

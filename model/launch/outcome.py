@@ -46,15 +46,21 @@ class Lines:
         return self._last_error or self._last
 
 
-def error_of(failure: Failure | None, exit_code: int, line: str) -> FaceError:
+def error_of(failure: Failure | None, exit_code: int, line: str, *, asked: bool) -> FaceError:
     """The error of ours that a failed team stands for.
 
     Without a kept cause and without an exit code of ours nobody had the time to say why: a process was killed.
+
+    Args:
+        asked: this side was asked to end; a team that ends on somebody else's request (a node is drained) is lost.
     """
     if failure is None:
         text = f"training ended without a word, exit code {exit_code}: {line or 'nothing was printed'}"
-        return _BY_CODE.get(exit_code, LostPeerError)(text)
-    return (_BY_CODE.get(failure.exit_code) or _BY_NAME.get(failure.kind, TrainingError))(failure.message)
+        kind = _BY_CODE.get(exit_code, LostPeerError)
+    else:
+        text = failure.message
+        kind = _BY_CODE.get(failure.exit_code) or _BY_NAME.get(failure.kind, TrainingError)
+    return LostPeerError(text) if kind is TerminatedError and not asked else kind(text)
 
 
 def result_of(out: Path) -> TrainResult:

@@ -18,6 +18,7 @@ from model.launch.settings import read_restarts
 from model.train.failure import FAILURE_FILE, read
 from model.train.interrupt import Notice, TerminatedError, on_sigterm
 from model.train.log import RunLog
+from model.train.orphan import PARENT
 
 # torchrun gives its processes 30 s to write a checkpoint.
 LEAVE_S = 45.0
@@ -44,6 +45,7 @@ def run_child(command: list[str], failure: Path, notice: Notice) -> None:
     failure.unlink(missing_ok=True)
     # Otherwise torchrun's store keeps the address of a killed process, and the next start fails.
     settings = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", FAILURE_FILE: str(failure), "PYTHONUNBUFFERED": "1"}
+    settings[PARENT] = str(os.getpid())
     lines = Lines()
     with subprocess.Popen(
         command,
@@ -65,7 +67,7 @@ def run_child(command: list[str], failure: Path, notice: Notice) -> None:
             reader.join(POLL_S)
     if child.returncode:
         code = TerminatedError.exit_code if notice.given else abs(child.returncode)
-        raise error_of(read(failure), code, lines.error)
+        raise error_of(read(failure), code, lines.error, asked=notice.given)
 
 
 def _wait(child: "subprocess.Popen[str]", notice: Notice) -> None:

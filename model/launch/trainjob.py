@@ -82,11 +82,12 @@ class _Job:
         lines = Lines()
         with _Echo(self.client, self.name, lines):
             try:
-                self._wait()
+                ended = self._wait()
             except (TerminatedError, TrainingError, KeyboardInterrupt):
                 self.client.delete(self.name)
                 raise
-        if self.client.status(self.name) == "Failed":
+        # Its status is not asked for again: a failed job may be cleared away meanwhile.
+        if ended == "Failed":
             raise self._failure(lines)
 
     def _there(self) -> bool:
@@ -116,8 +117,8 @@ class _Job:
         arguments = [f"--config={there.run}", f"--shards={there.shards}", f"--out={there.out}"]
         return JobSpec(self.name, self.topology.nodes, self.topology.processes, arguments, env)
 
-    def _wait(self) -> None:
-        """Until the job has ended, one way or the other."""
+    def _wait(self) -> Status:
+        """The status in which the job has ended."""
         deadline, seen = time.monotonic() + self.settings.timeout_s, time.monotonic()
         status: Status | None = None
         while True:
@@ -141,7 +142,7 @@ class _Job:
             if status != former:
                 logger.info("job %s: %s", self.name, status)
             if status in ("Complete", "Failed"):
-                return
+                return status
             time.sleep(POLL_S)
 
     def _failure(self, lines: Lines) -> FaceError:
@@ -154,7 +155,8 @@ class _Job:
                 lines.feed(piece)
         failed = ", ".join(self.client.failed_nodes(self.name))
         logger.error("job %s: failed%s", self.name, f" on {failed}" if failed else "")
-        return error_of(read(self.folder.failure), 1, f"{failed}: {lines.error}" if failed else lines.error)
+        line = f"{failed}: {lines.error}" if failed else lines.error
+        return error_of(read(self.folder.failure), 1, line, asked=self.notice.given)
 
     def _remedy(self) -> str:
         return f"the same command goes on from the checkpoint in {self.folder.out}"

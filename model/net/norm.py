@@ -49,6 +49,10 @@ def fold_norms(net: nn.Module) -> None:
                 layers[index + 1] = nn.Identity()
 
 
+class CollectiveError(RuntimeError):
+    """Another process did not answer in the middle of a pass through the network."""
+
+
 class FrozenNorm(nn.BatchNorm2d):
     """Batch normalisation that never reads the batch: statistics stay as loaded (mean 0, variance 1 at the start)."""
 
@@ -62,7 +66,7 @@ class SyncedNorm(nn.BatchNorm2d):
 
     `y = (x - mean) / sqrt(var + eps) * weight + bias`, statistics over B, H, W of every rank. Values and gradients
     equal those of one process that holds the union. In one process it is batch normalisation. Every rank must call it,
-    with at least one face.
+    with at least one face; one that does not ends the others, forward or backward, with `CollectiveError`.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -105,13 +109,18 @@ class _AllReduceSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        dist.all_reduce(total)
-        return total
+        return _summed(values)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        gradient = gradient.clone()
-        dist.all_reduce(gradient)
-        return gradient
+        return _summed(gradient)
+
+
+def _summed(values: Tensor) -> Tensor:
+    total = values.clone()
+    try:
+        dist.all_reduce(total)
+    except (RuntimeError, dist.DistError) as error:
+        raise CollectiveError(str(error)) from error
+    return total

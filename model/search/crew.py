@@ -23,6 +23,7 @@ from model.search.trials import all_trials, done
 from model.storage import write_json
 from model.train.failure import FAILURE_FILE, read
 from model.train.interrupt import Notice, TerminatedError, on_sigterm
+from model.train.orphan import PARENT
 
 POLL_S = 0.5
 LEAVE_S = 45.0
@@ -69,6 +70,7 @@ class Crew:
         failure.unlink(missing_ok=True)
         gpus = {} if self.job.processes > 1 or not torch.cuda.device_count() else _one_gpu(number)
         environment = {"OMP_NUM_THREADS": "1", **os.environ, **gpus, FAILURE_FILE: str(failure)}
+        environment[PARENT] = str(os.getpid())
         with log.open("ab") as stream:
             process = subprocess.Popen(
                 [*self.command, str(self.folder / "job.json")],

@@ -16,6 +16,7 @@ from model.search.storage import StudyStorage, open_storage, reached
 from model.search.training import Job, directions_of
 from model.search.worker import Worker
 from model.storage import digest_bytes
+from model.train.checkpoint import origin_of
 
 DIGEST = "digest"
 
@@ -94,6 +95,8 @@ def digest_of(job: Job) -> str:
 
 
 def study_digest(run: TrainRun, config: SearchConfig, data_digest: str) -> str:
-    """Names what decides the outcome of a trial, so that other settings or data are another study."""
+    """Names what decides the outcome of a trial, so that other settings, start weights or data are another study."""
     parts = [run.model_dump(mode="json"), config.deciding(), data_digest]
+    if run.train.start_from:
+        parts.append(origin_of(run, data_digest).config_digest)
     return digest_bytes(json.dumps(parts, sort_keys=True).encode())[:12]

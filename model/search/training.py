@@ -24,7 +24,8 @@ from model.search import MACRO_F1, NME
 from model.search.places import Places
 from model.search.storage import AWAY, kind_of
 from model.search.trials import METRICS, PRUNED_AT, SECONDS, all_trials, origin
-from model.storage import write_json
+from model.storage import read_json, write_json
+from model.train.checkpoint import FOLDER, STATE_FILE
 from model.train.interrupt import on_sigterm
 from model.train.loop import never, train
 from model.train.spool import HISTORY_FILE
@@ -111,12 +112,17 @@ class Judge:
         return True
 
     def catch_up(self, out: Path) -> bool:
-        """Report the epochs that a former process did before it was killed; whether it was to stop in one of them."""
-        path = out / HISTORY_FILE
-        rows = list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
-        for row in rows:
+        """Report the epochs that a former process did before it was killed; whether it was to stop in one of them.
+
+        An epoch in the history that no checkpoint holds is trained once more, and judged then.
+        """
+        path, state = out / HISTORY_FILE, out / FOLDER / STATE_FILE
+        if not (path.is_file() and state.is_file()):
+            return False
+        kept = int(read_json(state)["progress"]["epoch"])
+        for row in csv.DictReader(path.read_text().splitlines()):
             held = {name: float(row[name]) for name in (NME, MACRO_F1) if row.get(name)}
-            if held and self(int(row["epoch"]) - 1, held):
+            if held and int(row["epoch"]) <= kept and self(int(row["epoch"]) - 1, held):
                 return True
         return False
 

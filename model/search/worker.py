@@ -116,8 +116,12 @@ class Worker:
             return train_trial(trial, values, self._job)
         except optuna.TrialPruned:
             raise
+        except LostPeerError:
+            # Failed as if this process had died: the repeat needs the checkpoint, and too many deaths are given up.
+            self._folder = None
+            raise
         except BaseException as error:
-            if isinstance(error, TrainingError) and not isinstance(error, LostPeerError):
+            if isinstance(error, TrainingError):
                 trial.set_user_attr(ERROR, str(error))
                 raise
             with suppress(*AWAY, UpdateFinishedTrialError):

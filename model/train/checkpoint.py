@@ -21,6 +21,7 @@ from torch import Tensor
 from model.config import TrainRun
 from model.errors import CheckpointError
 from model.storage import atomic_path, digest_bytes, read_json, write_json
+from model.train.spool import SPOOL_FILE
 from model.weights import file_digest
 
 logger = logging.getLogger(__name__)
@@ -123,10 +124,15 @@ def load(out: Path, origin: Origin) -> tuple[Progress, dict[str, Tensor]] | None
 def drop_foreign(out: Path, origin: Origin) -> bool:
     """Remove a checkpoint under `out` that belongs to another configuration or other data; whether there was one.
 
-    For callers whose outputs follow the configuration, such as a DVC stage; `load` refuses such a checkpoint.
+    Without a checkpoint to go on from, the spool goes too: whoever follows it would take it for that of the new
+    training. For callers whose outputs follow the configuration, such as a DVC stage; `load` refuses such a checkpoint.
     """
     folder = out / FOLDER
-    if not (folder / STATE_FILE).exists() or read_json(folder / STATE_FILE).get("origin") == asdict(origin):
+    found = (folder / STATE_FILE).exists()
+    if found and read_json(folder / STATE_FILE).get("origin") == asdict(origin):
+        return False
+    (out / SPOOL_FILE).unlink(missing_ok=True)
+    if not found:
         return False
     shutil.rmtree(folder)
     logger.warning("%s: made with another configuration or other data; training begins anew", folder)

@@ -53,6 +53,14 @@ class Team:
                 dist.all_reduce(values)
         return values
 
+    def lost(self, error: Exception) -> LostPeerError:
+        """What a failed exchange means, with the cause that the others left word of."""
+        cause = (self.watch and self.watch.cause()) or _in_short(error)
+        return LostPeerError(
+            f"process {self.rank} of {self.world}: another process has left ({cause}); "
+            "start again with the same folder to resume"
+        )
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on at least one process."""
         return bool(self.sum(torch.tensor([float(flag)], device=self.device)).item())
@@ -161,11 +169,7 @@ def _lost_peer(team: Team) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, dist.DistError) as error:
-        cause = (team.watch and team.watch.cause()) or _in_short(error)
-        raise LostPeerError(
-            f"process {team.rank} of {team.world}: another process has left ({cause}); "
-            "start again with the same folder to resume"
-        ) from error
+        raise team.lost(error) from error
 
 
 def _in_short(error: Exception) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from model.config import TrainConfig
 from model.net.multitask import MultiTaskNet
+from model.net.norm import CollectiveError, SyncedNorm
 from model.schema import EXPRESSIONS, LANDMARKS, NO_LABEL, FaceBatch, FaceOutput, LossTerms, Term
 from model.train.association import Transfer, association_loss, pseudo_terms, ramp, teacher_belief, term_weights
 from model.train.checkpoint import Progress
@@ -75,8 +76,16 @@ def train_step(learner: Learner, batch: FaceBatch, *, leave: bool) -> bool:
         Whether any process has been asked to end; the step is then complete.
 
     Raises:
-        TrainingError: more than `max_bad_steps` such steps in a row.
+        LostPeerError: another process has left.
+        TrainingError: more than `max_bad_steps` such steps in a row, or one without memory that the others cannot skip.
     """
+    try:
+        return _step(learner, batch, leave=leave)
+    except CollectiveError as error:
+        raise learner.team.lost(error) from error
+
+
+def _step(learner: Learner, batch: FaceBatch, *, leave: bool) -> bool:
     _seed_step(learner)
     batch = mix_faces(batch, learner.config.augment, _own_draws(learner))
     terms = _forward(learner, batch)
@@ -144,7 +153,8 @@ def _forward(learner: Learner, batch: FaceBatch) -> LossTerms | None:
                 teacher = forward_net(learner.ema.net, batch.image_BCHW, config)
                 belief = teacher_belief(learner.net.association, teacher, batch, transfer.strength, config.association)
             terms |= pseudo_terms(output, teacher, belief, batch, config)
-    except (torch.OutOfMemoryError, MemoryError):
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        _check_skippable(learner, error)
         return None
     return terms
 
@@ -156,7 +166,8 @@ def _look_again(learner: Learner, batch: FaceBatch, before: Reduced) -> None:
         with torch.no_grad():
             output = forward_net(learner.net, batch.image_BCHW, learner.config)
             terms = multitask_loss(output, batch, learner.config.loss)
-    except (torch.OutOfMemoryError, MemoryError):
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        _check_skippable(learner, error)
         terms = None
     after = _reduce(learner.team, terms, batch, leave=False)
     if _problem(after) is None:
@@ -210,7 +221,8 @@ def _backward(learner: Learner, terms: LossTerms, reduced: Reduced) -> bool:
     learner.optimizer.zero_grad(set_to_none=True)
     try:
         _objective(learner, terms, reduced).backward()  # type: ignore[no-untyped-call]
-    except (torch.OutOfMemoryError, MemoryError):
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        _check_skippable(learner, error)
         # Half a gradient would pass for a whole one; this one makes the sum not finite, and all skip the step.
         for parameter in parameters:
             parameter.grad = torch.full_like(parameter, torch.nan)
@@ -254,6 +266,16 @@ def _losses(learner: Learner, reduced: Reduced) -> dict[str, Tensor]:
 def _strength(learner: Learner) -> float:
     epoch = learner.progress.epoch + learner.progress.step / learner.steps_per_epoch
     return ramp(learner.progress.transfer_since, epoch, learner.config.association)
+
+
+def _check_skippable(learner: Learner, error: Exception) -> None:
+    """Where norms are shared, the others wait for this process in the middle of the pass and cannot skip the step."""
+    team, progress = learner.team, learner.progress
+    if team.world > 1 and any(isinstance(part, SyncedNorm) for part in learner.net.modules()):
+        raise TrainingError(
+            f"epoch {progress.epoch}, step {progress.step}: the batch does not fit into the memory of process "
+            f"{team.rank} of {team.world}, which shares its norms with the others; lower train.batch_size"
+        ) from error
 
 
 def _skip(learner: Learner, problem: str) -> None:

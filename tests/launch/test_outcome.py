@@ -16,7 +16,7 @@ from model.train.interrupt import TerminatedError
 def test_a_kept_error_comes_back_as_it_was(kind, tmp_path, monkeypatch):
     monkeypatch.setenv(FAILURE_FILE, str(tmp_path / "failure.json"))
     record(kind("what, where, what to do"))
-    error = error_of(read(tmp_path / "failure.json"), 1, "noise")
+    error = error_of(read(tmp_path / "failure.json"), 1, "noise", asked=True)
     assert type(error) is kind
     assert str(error) == "what, where, what to do"
 
@@ -34,18 +34,26 @@ def test_the_first_cause_is_kept_and_a_lost_peer_gives_way_to_it(tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(2, ConfigError), (3, DataContractError), (143, TerminatedError), (1, TrainingError)]
+    ("code", "kind"), [(2, ConfigError), (3, DataContractError), (143, TerminatedError), (1, LostPeerError)]
 )
 def test_without_a_kept_cause_the_exit_code_and_the_last_error_line_tell(code, kind):
     lines = Lines()
     for piece in ("INFO x: reading\nERROR mo", "del.train: out of paper\nINFO x: bye\n"):
         lines.feed(piece)
-    with pytest.raises(kind, match=r"ERROR model\.train: out of paper"):
-        raise error_of(None, code, lines.error)
+    error = error_of(None, code, lines.error, asked=True)
+    assert type(error) is kind
+    assert "ERROR model.train: out of paper" in str(error)
 
 
 def test_a_process_that_was_killed_counts_as_lost():
-    assert isinstance(error_of(None, 9, ""), LostPeerError)
+    assert type(error_of(None, 9, "", asked=False)) is LostPeerError
+
+
+@pytest.mark.parametrize("kept", [None, Failure("TerminatedError", 143, "asked to end", lost=False)])
+def test_a_team_that_somebody_else_asked_to_end_counts_as_lost(kept):
+    """T25, T26: a node that is drained asks its processes, nobody asked the launcher."""
+    assert type(error_of(kept, 143, "asked to end", asked=False)) is LostPeerError
+    assert type(error_of(kept, 143, "asked to end", asked=True)) is TerminatedError
 
 
 def test_lines_reach_the_log_at_their_level(caplog):

@@ -15,8 +15,9 @@ import yaml
 from mlflow import MlflowClient
 
 from model.config import dump_config
-from model.errors import DataContractError
+from model.errors import DataContractError, ServiceError
 from model.launch import launch_training, parse_topology
+from model.registry.tracking import open_log
 from model.storage import read_json
 from model.train.loop import train
 from model.weights import load_weights
@@ -60,14 +61,16 @@ def test_one_process_trains_in_this_one(tiny, tiny_shards, tmp_path, monkeypatch
 def test_a_killed_process_is_made_up_for_and_the_curves_arrive_once(tiny, tiny_shards, tmp_path):
     """T25, T28: two processes, one of them killed, make the weights of one; the log hears every step."""
     config = tiny(**{"train.epochs": 12, "train.val_every": 6, "train.checkpoint_every": 1, "train.lr": 0.001})
-    steps: dict[int, float] = {}
+    steps: list[int] = []
+    nme: dict[int, float] = {}
 
     class Log:
         def params(self, values):
             assert values["train.epochs"] == 12
 
         def metrics(self, values, step):
-            steps[step] = values.get("val/nme_interocular", 0.0)
+            steps.append(step)
+            nme[step] = values.get("val/nme_interocular", 0.0)
 
     def kill_one():
         wait_for((tmp_path / "two" / "last" / "state.json").exists)
@@ -81,8 +84,8 @@ def test_a_killed_process_is_made_up_for_and_the_curves_arrive_once(tiny, tiny_s
     one, two = load_weights(tmp_path / "one")[0], load_weights(tmp_path / "two")[0]
     assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-4) for name in one)
     assert result.epoch == alone.epoch
-    assert result.metrics["val/nme_interocular"] == pytest.approx(steps[36], abs=1e-6)
-    assert set(steps) >= {3 * epoch for epoch in range(1, 13)}
+    assert result.metrics["val/nme_interocular"] == pytest.approx(nme[36], abs=1e-6)
+    assert steps == [3 * epoch for epoch in range(1, 13)]
 
 
 def test_a_failure_of_the_processes_is_raised_here_as_what_it_was(tiny, tiny_shards, tmp_path):
@@ -95,6 +98,25 @@ def test_a_failure_of_the_processes_is_raised_here_as_what_it_was(tiny, tiny_sha
     table.write_bytes(table.read_bytes()[:-40])
     with pytest.raises(DataContractError, match=table.name):
         launch_training(tiny().run, shards=damaged, out=tmp_path / "out", topology=TWO)
+
+
+def test_a_training_that_fails_at_once_leaves_the_former_run_alone(rmtl, tiny_shards, workspace, monkeypatch):
+    """T21: its curves are there still, and nothing is taken for the new training's."""
+    (workspace / "artifacts" / "train").mkdir(parents=True)
+    (workspace / "artifacts" / "shards").symlink_to(tiny_shards)
+    spool = workspace / "artifacts" / "train" / "metrics.jsonl"
+    spool.write_text('{"params": {}}\n{"step": 3, "time": 1.0, "values": {"epoch": 1}}\n')
+    monkeypatch.chdir(workspace)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with open_log("residual-mtl", spool=spool):
+        pass
+
+    def fail(*_, **__):
+        raise ServiceError("no process can be started")
+
+    monkeypatch.setattr("model.launch.launch_training", fail)
+    assert rmtl("train", "--processes", "2", cwd=workspace).returncode == ServiceError.exit_code
+    assert tracked_epochs(workspace) == [(3, 1.0)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["asked", "killed"])

@@ -13,6 +13,7 @@ import torch
 
 from model.errors import ConfigError, DataContractError, ServiceError
 from model.launch import launch_training, parse_topology
+from model.launch.trainjob import _Job
 from model.storage import read_json
 from model.train.failure import LostPeerError, TrainingError
 from model.train.interrupt import TerminatedError
@@ -126,6 +127,31 @@ def test_a_failure_on_a_node_is_raised_here_as_what_it_was(cluster, launch):
         launch()
     assert len(cluster.created) == 1
     assert not cluster.deleted, "a failed job stays for those who want to look at it"
+
+
+def test_a_job_whose_node_is_drained_is_started_again(cluster, launch, monkeypatch):
+    """T26: its processes were asked to end, the step was not."""
+    monkeypatch.setenv("RMTL_TRAIN_RESTARTS", "1")
+    cause = {"kind": "TerminatedError", "exit_code": 143, "message": "asked to end in epoch 0", "lost": False}
+    cluster.start = program(f"open(failure, 'w').write({json.dumps(cause)!r}); sys.exit(1)")
+    with pytest.raises(LostPeerError, match="asked to end in epoch 0"):
+        launch()
+    assert len(cluster.created) == 2
+
+
+def test_a_failed_job_that_vanishes_is_a_failure_all_the_same(cluster, launch, monkeypatch):
+    cause = {"kind": "DataContractError", "exit_code": 3, "message": "shard 3: altered", "lost": False}
+    cluster.start = program(f"open(failure, 'w').write({json.dumps(cause)!r}); sys.exit(1)")
+    wait = _Job._wait
+
+    def vanish(job):
+        ended = wait(job)
+        cluster.jobs.clear()
+        return ended
+
+    monkeypatch.setattr(_Job, "_wait", vanish)
+    with pytest.raises(DataContractError, match="shard 3: altered"):
+        launch(nodes=2)
 
 
 def test_without_a_kept_cause_the_last_error_line_is_told(cluster, launch, monkeypatch):

@@ -14,6 +14,8 @@ from model.search.places import Places
 from model.search.storage import open_storage
 from model.search.study import create_study
 from model.search.trials import DOUBLE, ERROR, PLACE, REPEATS, given_up, mend, origin
+from model.train.failure import LostPeerError
+from model.weights import WEIGHTS_FILE
 from tests.search.formula import Formula
 
 
@@ -168,6 +170,25 @@ def test_a_trial_that_kills_its_process_is_given_up(make_study):
     assert sorted(origin(trial) for trial in study.trials if trial.state == TrialState.COMPLETE) == [3, 4]
 
 
+def test_a_trial_whose_team_dies_is_tried_again_and_then_given_up(make_study, monkeypatch):
+    """T22, T25: each repeat finds the checkpoint of the one before; other trials go on."""
+    study = make_study(**{"search.trials": 2})
+    found = []
+
+    class Deadly(Formula):
+        def __call__(self, run, *, shards, out, stop):
+            if out.name != "0000":
+                return super().__call__(run, shards=shards, out=out, stop=stop)
+            found.append((out / "last").exists())
+            (out / "last").mkdir(parents=True, exist_ok=True)
+            raise LostPeerError("process 0 of 2: another process has left")
+
+    monkeypatch.setattr(training, "train", Deadly())
+    assert study.run().finished == 2
+    assert found == [False, True, True]
+    assert [origin(trial) for trial in given_up(study.trials)] == [0]
+
+
 def test_a_trial_that_does_not_stay_finite_is_not_tried_again(make_study):
     study = make_study(**{"search.trials": 5})
     study.start(never_above=10).end()
@@ -187,6 +208,18 @@ def test_other_settings_under_the_same_name_are_refused(make_study, by_formula):
     make_study().run(1)
     with pytest.raises(ConfigError, match=r"search\.study: loss-weights was made with other settings or data"):
         make_study(**{"train.lr": 0.1}).run(1)
+
+
+def test_other_start_weights_in_the_same_place_are_another_study(make_study, by_formula, tmp_path):
+    """T14."""
+    weights = tmp_path / "start" / WEIGHTS_FILE
+    weights.parent.mkdir()
+    weights.write_bytes(b"of yesterday")
+    study = make_study(**{"train.start_from": str(weights.parent)})
+    study.run(1)
+    weights.write_bytes(b"of today")
+    with pytest.raises(ConfigError, match=r"search\.study: loss-weights was made with other settings or data"):
+        study.run(2)
 
 
 @pytest.mark.parametrize(

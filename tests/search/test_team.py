@@ -20,9 +20,11 @@ from model.search.storage import open_storage
 from model.search.study import create_study, load_study, search
 from model.search.training import Job, Judge, directions_of, values_of
 from model.search.trials import METRICS, PRUNED_AT
+from model.storage import write_json
 
 # Long enough for a weak machine: nobody may wait for good.
 HANG_S = 500
+HISTORY = "epoch,val/nme_interocular,val/macro_f1\n1,,\n2,7.5,30\n3,7,31\n"
 PRUNED = {
     "search.objective": "nme",
     "search.pruner": "halving",
@@ -114,10 +116,23 @@ class _Always(optuna.pruners.BasePruner):
 def test_a_trial_pruned_before_its_process_was_killed_trains_no_further(tiny, tmp_path):
     """T22, T29: what the history tells is reported again."""
     judge = make_judge(tiny(**PRUNED).search, _Always(), tmp_path)
-    (tmp_path / "history.csv").write_text("epoch,val/nme_interocular,val/macro_f1\n1,,\n2,7.5,30\n3,7,31\n")
+    (tmp_path / "history.csv").write_text(HISTORY)
+    write_json(tmp_path / "last" / "state.json", {"progress": {"epoch": 3}})
     assert judge.catch_up(tmp_path)
     trial = judge._trial.study.trials[0]
     assert (trial.intermediate_values, trial.user_attrs[PRUNED_AT]) == ({2: 7.5}, 2)
+
+
+@asked_by_hand
+@pytest.mark.parametrize("checkpoint", [None, 1])
+def test_an_epoch_that_no_checkpoint_holds_is_trained_before_it_is_judged(checkpoint, tiny, tmp_path):
+    """T22, T29: the process was killed between its line in the history and its checkpoint."""
+    judge = make_judge(tiny(**PRUNED).search, _Always(), tmp_path)
+    (tmp_path / "history.csv").write_text(HISTORY)
+    if checkpoint is not None:
+        write_json(tmp_path / "last" / "state.json", {"progress": {"epoch": checkpoint}})
+    assert not judge.catch_up(tmp_path)
+    assert judge._trial.study.trials[0].intermediate_values == {}
 
 
 @asked_by_hand

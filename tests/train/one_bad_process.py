@@ -4,6 +4,7 @@ Run: torchrun --nproc-per-node 2 tests/train/one_bad_process.py nan --params ...
 """
 
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -25,6 +26,10 @@ def out_of_memory(_gradient: Any) -> None:
     raise torch.OutOfMemoryError("a made one")
 
 
+def killed(_gradient: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def troubled(*arguments: Any) -> LossTerms:
     """The loss, until the step in which the trouble begins."""
     global calls  # noqa: PLW0603 - one counter for the one patch
@@ -37,10 +42,11 @@ def troubled(*arguments: Any) -> LossTerms:
             return {name: term._replace(total=term.total * torch.nan) for name, term in terms.items()}
         case "memory":
             raise torch.OutOfMemoryError("a made one")
-        case "memory in backward":
+        case "memory in backward" | "killed in backward":
+            trouble = killed if kind.startswith("killed") else out_of_memory
             for term in terms.values():
                 if term.total.requires_grad:
-                    term.total.register_hook(out_of_memory)
+                    term.total.register_hook(trouble)
         case "data":
             raise DataContractError("train-000003.tar: altered since it was written")
         case "hang":

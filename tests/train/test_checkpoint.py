@@ -117,6 +117,20 @@ def test_only_a_foreign_checkpoint_is_dropped(tmp_path):
     assert not drop_foreign(tmp_path, ORIGIN)
 
 
+def test_a_spool_stays_only_with_a_checkpoint_to_go_on_from(tmp_path):
+    """A log that follows the new training, or is told that it failed, would take the former one's curves for its."""
+    spool = tmp_path / "metrics.jsonl"
+    save(tmp_path, Progress(), {"a": torch.ones(2)}, ORIGIN)
+    spool.touch()
+    drop_foreign(tmp_path, ORIGIN)
+    assert spool.exists()
+    drop_foreign(tmp_path, Origin("other", "data"))
+    assert not spool.exists()
+    spool.touch()
+    drop_foreign(tmp_path, ORIGIN)
+    assert not spool.exists()
+
+
 def test_the_newest_checkpoint_counts_when_the_clock_goes_back(tmp_path):
     """T23: the state names its tensors; the times of files say nothing."""
     save(tmp_path, Progress(step=1), {"a": torch.ones(2)}, ORIGIN)

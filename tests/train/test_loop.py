@@ -180,7 +180,7 @@ def test_a_task_that_is_absent_is_absent_everywhere(tiny, tiny_shards, tmp_path)
 
 
 def poison(monkeypatch, steps):
-    """Make the loss of these steps, counted from 0, infinite, and the running statistics of the network with it."""
+    """Make the loss of these steps, counted from 0, infinite."""
     real, count = step_module.multitask_loss, iter(range(10**6))
 
     def spoilt(output, batch, config):
@@ -198,6 +198,16 @@ def test_few_bad_steps_are_skipped(tiny, tiny_shards, tmp_path, monkeypatch):
     result = train(tiny(**{"train.max_bad_steps": 2}), shards=tiny_shards, out=tmp_path)
     assert math.isfinite(result.metrics["val/nme_interocular"])
     assert all(math.isfinite(float(row["train/landmarks"])) for row in curve(tmp_path))
+
+
+def test_a_bad_step_leaves_no_trace_in_running_statistics(tiny, tiny_shards, tmp_path, monkeypatch):
+    """T27: three steps of an epoch, the last one bad: each norm has counted the two good ones."""
+    poison(monkeypatch, {2})
+    train(tiny(**{"train.epochs": 1, "train.net.norm": "batch"}), shards=tiny_shards, out=tmp_path)
+    tensors = checkpoint_tensors(tmp_path)
+    counts = [tensor.item() for name, tensor in tensors.items() if name.endswith("num_batches_tracked")]
+    assert counts
+    assert set(counts) == {2}
 
 
 def test_many_bad_steps_in_a_row_stop_with_step_and_term_and_a_sound_checkpoint(

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from model.storage import read_json
+from model.train.failure import read
 from model.train.loop import train
 from model.weights import load_weights
 
@@ -274,6 +276,24 @@ def test_all_processes_leave_together_on_an_error_of_one(kind, message, tiny, sh
     assert not _alive(process.pid)
     assert message in output
     assert all(torch.isfinite(tensor).all() for tensor in tensors_of(tmp_path).values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure"),
+    [
+        ("killed in backward", r"LostPeerError: .*another process has left"),
+        ("memory", r"TrainingError: epoch 0, step 2: the batch does not fit into the memory of process 1 of 2"),
+        ("memory in backward", r"TrainingError: epoch 0, step 2: the batch does not fit into the memory of process 1"),
+    ],
+)
+def test_shared_norms_tell_the_cause_when_a_process_leaves_mid_pass(kind, failure, tiny, shards, tmp_path, start_bad):
+    """T25, T27: the launcher starts again after a lost process alone."""
+    config = tiny(**{"train.epochs": 10, "train.net.norm": "synced"})
+    process = start_bad(kind, config, shards, tmp_path, RMTL_FAILURE_FILE=str(tmp_path / "failure.json"))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    kept = read(tmp_path / "failure.json")
+    assert re.match(failure, f"{kept.kind}: {kept.message}")
 
 
 @pytest.mark.long
