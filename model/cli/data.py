@@ -33,7 +33,7 @@ def pull(remote: Remote = None) -> None:
 
     Example: rmtl data pull
     """
-    _dvc("pull", POINTER, "--remote", remote or _default_remote())
+    _dvc("pull", POINTER, "--remote", _chosen(remote))
     if PUBLISHED.is_file():
         _dvc("pull", str(PUBLISHED), "--remote", BUNDLED)
 
@@ -44,7 +44,7 @@ def push(remote: Remote = None, params: Params = PARAMS_FILE) -> None:
 
     Example: RMTL_S3_REMOTE=s3://bucket/face rmtl data push
     """
-    target = remote or _default_remote()
+    target = _chosen(remote)
     if _is_bundled(target):
         _refuse_restricted(read_config(params, None))
     _dvc("push", POINTER, "--remote", target)
@@ -57,10 +57,17 @@ def status(remote: Remote = None) -> None:
     Example: rmtl data status
     """
     _dvc("status", POINTER)
-    _dvc("status", POINTER, "--cloud", "--remote", remote or _default_remote())
+    _dvc("status", POINTER, "--cloud", "--remote", _chosen(remote))
     if PUBLISHED.is_file():
         _dvc("status", str(PUBLISHED))
         _dvc("status", str(PUBLISHED), "--cloud", "--remote", BUNDLED)
+
+
+def _chosen(remote: str | None) -> str:
+    """The remote that is asked for; the name of the S3 remote means what the environment says of it now."""
+    if remote is None or (remote == S3_NAME and os.environ.get("RMTL_S3_REMOTE")):
+        return _default_remote()
+    return remote
 
 
 def _default_remote() -> str:
