@@ -39,8 +39,14 @@ def validation_page(report: ValidationReport) -> str:
 
 
 def confusion_matrix(reports: Path) -> tuple[list[str], list[list[int]]]:
-    """Names and counts (rows: actual, columns: predicted) as kfp's ClassificationMetrics takes them."""
-    pairs = pd.read_csv(reports / "plots" / "confusion.csv", keep_default_na=False)
+    """Names and counts (rows: actual, columns: predicted) as kfp's ClassificationMetrics takes them.
+
+    All counts are 0 where the net gives no expressions: then there is no table of them.
+    """
+    file = reports / "plots" / "confusion.csv"
+    pairs = (
+        pd.read_csv(file, keep_default_na=False) if file.is_file() else pd.DataFrame(columns=["actual", "predicted"])
+    )
     counts = pd.crosstab(pairs["actual"], pairs["predicted"])
     names = list(EXPRESSIONS)
     filled = counts.reindex(index=names, columns=names, fill_value=0).to_numpy(np.int64)

@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from model.cli.predict import drawn_names
 from tests.command import Command
@@ -161,3 +163,27 @@ def test_restricted_data_never_enters_the_bundled_store(rmtl: Command, workspace
     result = rmtl("data", "push", "--remote", "bundled", cwd=workspace)
     assert result.returncode == 2
     assert "restricted" in result.stderr
+
+
+@pytest.mark.parametrize("remote", ["bundled", "near"])
+def test_a_folder_that_no_unrestricted_source_names_never_enters_the_bundled_store(
+    rmtl: Command, workspace: Path, remote: str
+) -> None:
+    """The version still holds a restricted set after params.yaml went back, under either name of the store's folder."""
+    for file in ("sample/labels.jsonl", "affectnet/001.jpg"):
+        (workspace / "data" / file).parent.mkdir(parents=True)
+        (workspace / "data" / file).write_text(file)
+    repository = Repo.init(str(workspace), no_scm=True)
+    remotes = (f"['remote \"{name}\"']\n    url = ../store\n" for name in ("bundled", "near"))
+    (workspace / ".dvc/config").write_text("[core]\n    no_scm = true\n" + "".join(remotes))
+    repository.add(str(workspace / "data"))
+    (workspace / "store").mkdir()
+    refused = rmtl("data", "push", "--remote", remote, cwd=workspace)
+    assert (refused.returncode, list((workspace / "store").iterdir())) == (2, [])
+    assert "affectnet" in refused.stderr
+    assert "sample" not in refused.stderr
+    shutil.rmtree(workspace / "data/affectnet")
+    repository.add(str(workspace / "data"))
+    repository.close()
+    assert rmtl("data", "push", "--remote", remote, cwd=workspace).returncode == 0
+    assert len(list((workspace / "store/files/md5").glob("*/*"))) == 2

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from model.cli.app import PARAMS_FILE, Params, app, read_config
+from model.config import Config
 from model.data.remote import dvc_environment, lack_of_room, write_remote
+from model.data.versions import DATA, POINTER, files_of, stores_of
 from model.errors import ConfigError, FaceError, ServiceError, StorageError
 from model.s3 import probe
 
@@ -31,25 +33,21 @@ def pull(remote: Remote = None) -> None:
 
     Example: rmtl data pull
     """
-    _dvc("pull", "data.dvc", "--remote", remote or _default_remote())
+    _dvc("pull", POINTER, "--remote", _chosen(remote))
     if PUBLISHED.is_file():
         _dvc("pull", str(PUBLISHED), "--remote", BUNDLED)
 
 
 @group.command()
 def push(remote: Remote = None, params: Params = PARAMS_FILE) -> None:
-    """Send the data of data.dvc to the remote; restricted sources never go to the bundled store.
+    """Send the data of data.dvc to the remote; only what unrestricted sources name goes to the bundled store.
 
     Example: RMTL_S3_REMOTE=s3://bucket/face rmtl data push
     """
-    target = remote or _default_remote()
-    restricted = [source.name for source in read_config(params, None).index.sources if source.restricted]
-    if target == BUNDLED and restricted:
-        raise ConfigError(
-            f"index.sources: {', '.join(restricted)} is restricted and must not enter the bundled store, which is in "
-            "git; set RMTL_S3_REMOTE=s3://bucket/prefix or name another remote"
-        )
-    _dvc("push", "data.dvc", "--remote", target)
+    target = _chosen(remote)
+    if _is_bundled(target):
+        _refuse_restricted(read_config(params, None))
+    _dvc("push", POINTER, "--remote", target)
 
 
 @group.command()
@@ -58,11 +56,18 @@ def status(remote: Remote = None) -> None:
 
     Example: rmtl data status
     """
-    _dvc("status", "data.dvc")
-    _dvc("status", "data.dvc", "--cloud", "--remote", remote or _default_remote())
+    _dvc("status", POINTER)
+    _dvc("status", POINTER, "--cloud", "--remote", _chosen(remote))
     if PUBLISHED.is_file():
         _dvc("status", str(PUBLISHED))
         _dvc("status", str(PUBLISHED), "--cloud", "--remote", BUNDLED)
+
+
+def _chosen(remote: str | None) -> str:
+    """The remote that is asked for; the name of the S3 remote means what the environment says of it now."""
+    if remote is None or (remote == S3_NAME and os.environ.get("RMTL_S3_REMOTE")):
+        return _default_remote()
+    return remote
 
 
 def _default_remote() -> str:
@@ -74,6 +79,28 @@ def _default_remote() -> str:
         raise ConfigError(f"RMTL_S3_REMOTE={url}: need s3://bucket/prefix")
     write_remote(S3_NAME, url)
     return S3_NAME
+
+
+def _is_bundled(remote: str) -> bool:
+    """Whether a remote is the bundled store, or another name of its folder."""
+    roots = {store.name: store.root.resolve() for store in stores_of(Path())[0]}
+    return remote == BUNDLED or (remote in roots and roots[remote] == roots.get(BUNDLED))
+
+
+def _refuse_restricted(config: Config) -> None:
+    """Only what an unrestricted source names may go: the version may hold sets that params.yaml no longer speaks of."""
+    elsewhere = "the bundled store, which is in git; set RMTL_S3_REMOTE=s3://bucket/prefix or name another remote"
+    restricted = [source.name for source in config.index.sources if source.restricted]
+    if restricted:
+        raise ConfigError(f"index.sources: {', '.join(restricted)} is restricted and must not enter {elsewhere}")
+    named = [Path(source.path) for source in config.index.sources]
+    files = [Path(file) for file in files_of(Path()) if file != config.validate_.drift.reference]
+    unknown = {file.parts[0] for file in files if not any(file.is_relative_to(path) for path in named)}
+    if unknown:
+        raise ConfigError(
+            f"{POINTER}: index.sources names no unrestricted source for all of {', '.join(sorted(unknown))}, which may "
+            f"be restricted and must not enter {elsewhere}; or move it out of {DATA}/ and run `dvc add {DATA}`"
+        )
 
 
 def _dvc(*arguments: str) -> None:

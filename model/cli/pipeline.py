@@ -3,6 +3,7 @@
 `model` never imports `pipelines`; the command hands over to its program.
 """
 
+import signal
 import subprocess
 import sys
 
@@ -71,9 +72,19 @@ def schedules(context: typer.Context) -> None:
 
 
 def _hand_over(command: str, context: typer.Context) -> None:
+    """End with the program's exit code; whoever ends this process ends the program."""
     with subprocess.Popen([sys.executable, "-m", "pipelines", command, *context.args]) as child:
-        while True:
-            try:
-                raise typer.Exit(child.wait())
-            except KeyboardInterrupt:
-                continue  # the terminal told the child as well, which says what it leaves behind
+        former = signal.signal(signal.SIGTERM, lambda number, _: child.send_signal(number))
+        try:
+            code = _outcome(child)
+        finally:
+            signal.signal(signal.SIGTERM, former)
+    raise typer.Exit(code if code >= 0 else 128 - code)
+
+
+def _outcome(child: "subprocess.Popen[bytes]") -> int:
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue  # the terminal told the child as well, which says what it leaves behind

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.data.arrival import place
 from model.data.ingest import read_pointer
 from model.errors import ConfigError
 
@@ -76,6 +77,23 @@ def read_listing(path: Path) -> dict[str, str]:
         return {str(item["relpath"]): str(item["md5"]) for item in json.loads(path.read_text())}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def files_of(workspace: Path) -> list[str]:
+    """Names of the files of the version that data.dvc names now: those that a push sends, whatever lies in `data/`.
+
+    Raises:
+        ConfigError: data.dvc or the version's list of files is not here.
+    """
+    pointer = workspace / POINTER
+    if not pointer.is_file():
+        raise ConfigError(f"{pointer}: no such file; run `dvc add {DATA}`")
+    digest = read_pointer(pointer.read_text(), origin=str(pointer))
+    stores, _ = stores_of(workspace)
+    found = [store.root / place(digest) for store in stores if (store.root / place(digest)).is_file()]
+    if not found:
+        raise ConfigError(f"{pointer}: its list of files is not here; run `dvc add {DATA}` or `rmtl data pull`")
+    return list(read_listing(found[0]))
 
 
 def is_listing(digest: str) -> bool:

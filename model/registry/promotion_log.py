@@ -114,7 +114,11 @@ class PromotionLog:
         return entries
 
     def append(self, entry: Entry) -> bool:
-        """Write an entry under its number; False where another process has written that number first."""
+        """Write an entry under its number; False where another process has written that number first.
+
+        Raises:
+            RegistryError: the entry is too long, or MLflow takes none, as where the log's run was deleted.
+        """
         size = len(entry.text())
         if size > LONGEST:
             raise RegistryError(f"promotion log: an entry of {size} characters, at most {LONGEST} fit; say less")
@@ -123,7 +127,7 @@ class PromotionLog:
                 self._store.client.log_param(self._run_id, _key(entry.sequence), entry.text())
             except MlflowException as error:
                 if error.error_code == "INVALID_PARAMETER_VALUE":
-                    return False
+                    return self._lost(entry, error)
                 # Two writers of one sqlite file can get in each other's way; the same entry may be written again.
                 if pause is None or error.error_code != "TEMPORARILY_UNAVAILABLE":
                     raise
@@ -131,6 +135,15 @@ class PromotionLog:
             else:
                 return True
         return False
+
+    def _lost(self, entry: Entry, error: MlflowException) -> Literal[False]:
+        """False where the refused number is taken."""
+        if _key(entry.sequence) in self._store.client.get_run(self._run_id).data.params:
+            return False
+        raise RegistryError(
+            f"promotion log of {self.name}: MLflow takes no entry: {error}; if its run {self._run_id} was deleted, "
+            f"restore it: `mlflow runs restore --run-id {self._run_id}`"
+        ) from error
 
 
 def champions(entries: list[Entry]) -> list[str]:

@@ -51,6 +51,12 @@ def test_the_confusion_matrix_has_every_class(tmp_path: Path) -> None:
     assert sum(map(sum, counts)) == 3
 
 
+def test_a_net_without_expressions_has_an_empty_confusion_matrix(tmp_path: Path) -> None:
+    names, counts = confusion_matrix(tmp_path)
+    assert tuple(names) == EXPRESSIONS
+    assert counts == [[0] * len(names)] * len(names)
+
+
 def test_curves_are_a_page_of_its_own_and_leave_gaps_where_nothing_was_measured(tmp_path: Path) -> None:
     history = {"epoch": [1, 2], "val/nme_interocular": [8.0, None], "val/macro_f1": [20.0, 30.0]}
     pd.DataFrame(history).to_csv(tmp_path / "history.csv", index=False)

@@ -14,7 +14,7 @@ from model.config import RegisterConfig
 from model.errors import GateError, RegistryError
 from model.registry.client import open_store
 from model.registry.promotion import history, promote, rollback
-from model.registry.promotion_log import Entry, PromotionLog, champions
+from model.registry.promotion_log import LOG_RUN_TAG, Entry, PromotionLog, champions
 from model.registry.registry import register_version
 from model.registry.versions import CHAMPION
 from model.storage import read_json
@@ -183,6 +183,19 @@ def test_an_entry_once_written_is_never_overwritten(workspace: Path, gate: Regis
         log = PromotionLog.open(store, gate.name)
         assert not log.append(type(entry)(**{**entry.__dict__, "who": "eve"}))
         assert log.entries() == [entry]
+
+
+def test_a_deleted_log_is_told_with_how_to_restore_it(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
+    register_version(gate, **cases.write("a"))
+    promote(gate, who="ada", why="first")
+    register_version(gate, **cases.write("b"))
+    with open_store() as store:
+        experiment = store.client.get_experiment_by_name(f"{gate.name}-promotions")
+        run = experiment.tags[LOG_RUN_TAG]
+        store.client.delete_run(run)
+    with pytest.raises(RegistryError, match=f"mlflow runs restore --run-id {run}"):
+        promote(gate, who="ada", why="second")
+    assert champion(gate.name) == "1"
 
 
 def test_an_altered_log_is_told(workspace: Path, gate: RegisterConfig, cases: Any) -> None:

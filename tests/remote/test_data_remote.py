@@ -72,6 +72,18 @@ def test_dvc_starts_once_and_the_remote_is_in_its_local_settings(
     assert subprocess.run(ignored, cwd=project, check=False).returncode == 0
 
 
+def test_the_remote_named_s3_is_the_one_of_the_environment(
+    rmtl: Command, project: Path, configured: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one that an earlier call left in DVC's local settings."""
+    monkeypatch.setattr("model.cli.data.subprocess.run", lambda command, **_: subprocess.CompletedProcess(command, 0))
+    monkeypatch.setattr("model.cli.data.probe", lambda _: None)
+    for remote in ("s3://former/data", REMOTE):
+        configured("http://127.0.0.1:9", remote=remote)
+        assert rmtl("data", "push", "--remote", "s3", cwd=project).returncode == 0
+        assert Config(str(project / ".dvc"))["remote"]["s3"]["url"] == remote
+
+
 def test_a_pull_without_room_ends_with_exit_code_1(
     rmtl: Command, project: Path, configured: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
