@@ -56,6 +56,10 @@ class RegistryError(FaceError):
     """The model registry holds something else than it should."""
 
 
+class MissingVersionError(RegistryError):
+    """The registry has no such version, or no longer."""
+
+
 class StorageError(FaceError):
     """Bytes cannot be read or written: missing object, full disk, wrong member."""
 

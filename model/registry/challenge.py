@@ -8,7 +8,7 @@ from typing import Any
 
 from model.config import EvaluateConfig
 from model.data.manifest import data_digest, read_manifest
-from model.errors import DataContractError, GateError
+from model.errors import DataContractError, GateError, MissingVersionError
 from model.evaluation.comparison import COMPARISON_FILE
 from model.evaluation.evaluate import evaluate
 from model.evaluation.paired import compare
@@ -67,8 +67,8 @@ def evaluate_champion(
         try:
             about["version"] = fetch_champion(name, weights)
             about["weights_digest"] = load_meta(weights).weights_digest
-        except GateError:
-            _logger.info("%s: no champion yet, nothing to compare with", name)
+        except (GateError, MissingVersionError) as error:
+            _logger.info("%s: no champion to compare with: %s", name, error)
         about["challenger"] = challenger.weights_digest
         if about["weights_digest"] not in (None, challenger.weights_digest):
             report = evaluate(

@@ -14,7 +14,7 @@ from pathlib import Path
 from mlflow.entities.model_registry import ModelVersion as StoredVersion
 
 from model.config import RegisterConfig
-from model.errors import GateError, RegistryError
+from model.errors import GateError, MissingVersionError, RegistryError
 from model.registry.client import Store, open_store
 from model.registry.gate import judge
 from model.registry.keys import signing_key, verify_keys
@@ -139,8 +139,8 @@ def _enforce_gate(
             f"it holds {draft.weights_digest[:12]}; register it again by `rmtl register`"
         )
     former = comparison = None
-    if draft.before is not None:
-        champion = resolve(store, f"models:/{config.name}/{draft.before}")
+    champion = _former(store, config.name, draft.before)
+    if champion is not None:
         former = stored_report(store, champion, report.data_digest)
         comparison = stored_comparison(store, candidate, former)
     verdict = judge(report, former, config.gate, comparison)
@@ -156,6 +156,17 @@ def _enforce_gate(
     measured = {"data_digest": report.data_digest, "evaluation": candidate.tags[report_tag(report.data_digest)]}
     limits = config.gate.model_dump(mode="json")
     return add_gate_report(store, candidate, {"format": 1, **about, **measured, "limits": limits, **asdict(verdict)})
+
+
+def _former(store: Store, name: str, version: str | None) -> StoredVersion | None:
+    """The champion to compare with; None where there is none, or none any more."""
+    if version is None:
+        return None
+    try:
+        return resolve(store, f"models:/{name}/{version}")
+    except MissingVersionError as error:
+        _logger.warning("%s; the candidate is compared with no champion", error)
+        return None
 
 
 def _missing_approval(draft: Entry, config: RegisterConfig) -> Iterator[str]:
@@ -196,10 +207,10 @@ def _append(store: Store, log: PromotionLog, draft: Entry, *, expected: bool = F
 
 
 def _settle(store: Store, log: PromotionLog) -> str | None:
-    """Set the alias until it is the log's champion, and return that."""
+    """Set the alias until it is the log's champion, unless that version was deleted, and return that."""
     while True:
         champion, alias = _champion(store, log.name, log.entries()), _alias(store, log.name)
-        if champion is None or alias == champion:
+        if champion is None or alias == champion or _former(store, log.name, champion) is None:
             return champion
         _logger.info("%s: alias %s is at %s, the log says %s: set", log.name, CHAMPION, alias, champion)
         store.client.set_registered_model_alias(log.name, CHAMPION, champion)

@@ -2,20 +2,22 @@
 
 from model.errors import RegistryError
 from model.registry.client import Store, open_store
-from model.registry.versions import CHAMPION, WEIGHTS_TAG, resolve
+from model.registry.versions import CHALLENGER, CHAMPION, WEIGHTS_TAG, resolve
 
 
 def is_registered(name: str, version: str, *, weights_digest: str, judged_against: str | None) -> bool:
-    """Whether the version is there with these weights, and its verdict holds: the champion is the same, or itself.
+    """Whether the version has these weights, is challenger or champion, and is judged as it would be now.
+
+    That is: the champion is the one that it was judged against, or itself.
 
     Raises:
         ServiceError: MLflow is out of reach.
     """
     with open_store() as store:
-        champion = _version(store, f"models:/{name}@{CHAMPION}")
+        champion, challenger = (_version(store, f"models:/{name}@{alias}") for alias in (CHAMPION, CHALLENGER))
         found = _version(store, f"models:/{name}/{version}")
     judged = champion is None or champion[0] in (judged_against, version)
-    return judged and found == (version, weights_digest)
+    return judged and found == (version, weights_digest) and found in (challenger, champion)
 
 
 def champion_weights(name: str) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from mlflow.entities.model_registry import ModelVersion as StoredVersion
 from mlflow.exceptions import MlflowException
 
-from model.errors import CheckpointError, RegistryError
+from model.errors import CheckpointError, MissingVersionError, RegistryError
 from model.registry.client import Store, open_store
 from model.storage import atomic_path, digest_file
 from model.weights import META_FILE, WEIGHTS_FILE, Meta, load_weights
@@ -52,7 +52,8 @@ def resolve(store: Store, uri: str) -> StoredVersion:
     """The version behind an address.
 
     Raises:
-        RegistryError: malformed, or nothing there.
+        MissingVersionError: nothing there.
+        RegistryError: malformed.
     """
     match = _URI.match(uri)
     if match is None:
@@ -65,7 +66,7 @@ def resolve(store: Store, uri: str) -> StoredVersion:
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        raise RegistryError(f"{uri}: MLflow at {store.shown} has no such version; see `rmtl history`") from error
+        raise MissingVersionError(f"{uri}: MLflow at {store.shown} has no such version; see `rmtl history`") from error
 
 
 def all_versions(store: Store, name: str | None = None) -> Iterator[StoredVersion]:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from model.config import RegisterConfig
-from model.errors import GateError, RegistryError
+from model.errors import GateError, MissingVersionError, RegistryError
 from model.registry.client import open_store
 from model.registry.promotion import history, promote, rollback
 from model.registry.promotion_log import LOG_RUN_TAG, Entry, PromotionLog, champions
 from model.registry.registry import register_version
+from model.registry.standing import is_registered
 from model.registry.versions import CHAMPION
 from model.storage import read_json
 
@@ -90,6 +91,28 @@ def test_a_champion_evaluated_on_the_new_data_can_be_compared(
     assert register_version(gate, **again).version == "1"
     assert register_version(gate, **newer).gate == "pass"
     assert promote(gate, who="ada", why="new data").after == "2"
+
+
+def test_a_deleted_champion_bars_no_other_one(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
+    """Its own measures are asked for alone, and nobody goes back to it."""
+    first = register_version(gate, **cases.write("a", nme=5.0))
+    promote(gate, who="ada", why="first")
+    with open_store() as store:
+        store.client.delete_model_version(gate.name, "1")
+    assert not is_registered(gate.name, "1", weights_digest=first.weights_digest, judged_against=None)
+    assert register_version(gate, **cases.write("b", nme=6.0)).version == "2"
+    assert promote(gate, who="ada", why="the first one holds a face to forget").before == "1"
+    assert champion(gate.name) == "2"
+    with pytest.raises(MissingVersionError, match=r"models:/.*/1: .* has no such version"):
+        rollback(gate.name, who="ada", why="back")
+
+
+def test_what_is_challenger_no_longer_is_registered_again(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
+    made = [register_version(gate, **cases.write(name)) for name in ("a", "b")]
+    stand = [
+        is_registered(gate.name, item.version, weights_digest=item.weights_digest, judged_against=None) for item in made
+    ]
+    assert stand == [False, True]
 
 
 def test_a_named_approval_is_asked_for_and_kept(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
