@@ -54,7 +54,10 @@ def _run(options: argparse.Namespace) -> list[Path]:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """End with the step that runs; kfp would wait for it."""
+    """End with the steps that run; kfp would wait for them, and for those that wait for their place."""
+    from pipelines.cache import refuse
+
+    refuse()
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             process.kill()

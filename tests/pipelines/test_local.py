@@ -195,6 +195,27 @@ def test_sigterm_ends_the_run_and_its_step(project: Project, first: Run) -> None
 
 
 @pytest.mark.long
+def test_sigterm_ends_the_rows_that_wait_for_their_place_too(project: Project, first: Run) -> None:
+    """kfp runs two rows of an ablation at once."""
+    rows = ["row-hard-sharing", "row-residual", "row-association", "row-single-landmarks"]
+    process = project.start(
+        *("--pipeline", "ablation", "--rows", *rows),
+        "--set",
+        "train.lr=0.0058",
+        "--set",
+        "train.steps_per_epoch=100000",
+    )
+    deadline = time.monotonic() + 300
+    while len(_steps(process.pid, "train")) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+@pytest.mark.long
 def test_a_deployment_answers_and_outlives_its_run(project: Project, first: Run) -> None:
     try:
         run = project.run("--set", "train.lr=0.0055", "--deploy", "local")
