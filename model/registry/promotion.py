@@ -139,7 +139,7 @@ def _enforce_gate(
             f"it holds {draft.weights_digest[:12]}; register it again by `rmtl register`"
         )
     former = comparison = None
-    champion = _former(store, config.name, draft.before)
+    champion = _still_there(store, config.name, draft.before)
     if champion is not None:
         former = stored_report(store, champion, report.data_digest)
         comparison = stored_comparison(store, candidate, former)
@@ -158,14 +158,14 @@ def _enforce_gate(
     return add_gate_report(store, candidate, {"format": 1, **about, **measured, "limits": limits, **asdict(verdict)})
 
 
-def _former(store: Store, name: str, version: str | None) -> StoredVersion | None:
-    """The champion to compare with; None where there is none, or none any more."""
+def _still_there(store: Store, name: str, version: str | None) -> StoredVersion | None:
+    """The champion's version; None where there is none, or none any more."""
     if version is None:
         return None
     try:
         return resolve(store, f"models:/{name}/{version}")
     except MissingVersionError as error:
-        _logger.warning("%s; the candidate is compared with no champion", error)
+        _logger.warning("the champion was deleted: %s", error)
         return None
 
 
@@ -210,7 +210,7 @@ def _settle(store: Store, log: PromotionLog) -> str | None:
     """Set the alias until it is the log's champion, unless that version was deleted, and return that."""
     while True:
         champion, alias = _champion(store, log.name, log.entries()), _alias(store, log.name)
-        if champion is None or alias == champion or _former(store, log.name, champion) is None:
+        if champion is None or alias == champion or _still_there(store, log.name, champion) is None:
             return champion
         _logger.info("%s: alias %s is at %s, the log says %s: set", log.name, CHAMPION, alias, champion)
         store.client.set_registered_model_alias(log.name, CHAMPION, champion)

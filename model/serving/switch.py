@@ -1,4 +1,4 @@
-"""The running router made to ask other servers: and back to what was where it fails."""
+"""The running router made to ask other servers, and back to what was where it fails."""
 
 import os
 import signal

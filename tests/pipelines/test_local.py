@@ -3,7 +3,9 @@
 import json
 import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -94,11 +96,7 @@ def test_a_killed_run_is_taken_up_where_it_was(project: Project, first: Run) -> 
     others = ["--set", "validate.min_side=8", "--set", "train.lr=0.0057"]
     before = _curves(project)
     process = project.start(*others, "--set", "train.steps_per_epoch=2000")
-    deadline = time.monotonic() + 300
-    while _curves(project) == before:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    _wait(process, lambda: _curves(project) != before)
     # kfp's step is a process of its own, which nobody ends with the one that started it.
     started = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
@@ -183,11 +181,8 @@ def test_a_promotion_that_was_killed_is_no_success(project: Project, first: Run)
 @pytest.mark.long
 def test_sigterm_ends_the_run_and_its_step(project: Project, first: Run) -> None:
     process = project.start("--set", "train.lr=0.0054", "--set", "train.steps_per_epoch=100000")
-    deadline = time.monotonic() + 300
-    while not (training := _steps(process.pid, "train")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    _wait(process, lambda: _steps(process.pid, "train"))
+    training = _steps(process.pid, "train")
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 143
@@ -205,11 +200,7 @@ def test_sigterm_ends_the_rows_that_wait_for_their_place_too(project: Project, f
         "--set",
         "train.steps_per_epoch=100000",
     )
-    deadline = time.monotonic() + 300
-    while len(_steps(process.pid, "train")) < 2:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    _wait(process, lambda: len(_steps(process.pid, "train")) >= 2)
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 143
@@ -253,6 +244,15 @@ def test_ablation_rows_are_trained_and_compared(project: Project, first: Run) ->
     assert [row["name"] for row in compared] == ["row-hard-sharing", "row-residual"]
     assert compared[0]["weights_digest"] != compared[1]["weights_digest"]
     assert run.stdout.strip().endswith("comparison.json")
+
+
+def _wait(process: "subprocess.Popen[str]", until: Callable[[], object]) -> None:
+    """Until something holds of a run that has not ended."""
+    deadline = time.monotonic() + 300
+    while not until():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def _curves(project: Project) -> set[Path]:
