@@ -1,7 +1,8 @@
-"""Depthwise convolution with a weight gradient that stays fast on small maps.
+"""Depthwise convolution with gradients that stay fast on CPUs.
 
-On CPUs, the library's kernel for the gradient of the weights falls back to a reference loop where the map is smaller
-than the kernel: most of a step's time in a network that filters 4 x 4 and 2 x 2 maps by 5 x 5.
+The library has reference loops for the gradient of the weights where the map is smaller than the kernel, and in bf16
+for both gradients of a strided convolution and the weights' of a kernel above 3 x 3: most of a step's time in a network
+of inverted bottlenecks on small faces.
 """
 
 from typing import Any
@@ -10,7 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+# Up to this side, kernels without stride have fast gradients in bf16 too.
+_FAST_KERNEL = 3
 
 
 class DepthwiseConv(nn.Conv2d):
@@ -21,17 +25,21 @@ class DepthwiseConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) -> (B, channels, H', W')."""
-        small = max(x.shape[-2:]) // self.stride[0] < self.kernel_size[0]
-        if not (small and x.device.type == "cpu" and torch.is_grad_enabled()):
-            return super().forward(x)
         weight = self.weight
         if torch.is_autocast_enabled("cpu"):
             x, weight = (part.to(torch.get_autocast_dtype("cpu")) for part in (x, weight))
-        filtered: Tensor = _SmallMap.apply(x, weight, self.stride[0], int(self.padding[0]))  # type: ignore[no-untyped-call]
+        if not (x.device.type == "cpu" and torch.is_grad_enabled() and self._is_slow(x)):
+            return super().forward(x)
+        filtered: Tensor = _Filtered.apply(x, weight, self.stride[0], int(self.padding[0]))  # type: ignore[no-untyped-call]
         return filtered
 
+    def _is_slow(self, x: Tensor) -> bool:
+        """Whether the library has a reference loop for a gradient."""
+        halved = x.dtype == torch.bfloat16 and (self.stride[0] > 1 or self.kernel_size[0] > _FAST_KERNEL)
+        return halved or _is_small(x, self.kernel_size[0], self.stride[0])
 
-class _SmallMap(torch.autograd.Function):
+
+class _Filtered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -42,12 +50,23 @@ class _SmallMap(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
+        kernel, stride, padding = weight.shape[-1], ctx.stride, ctx.padding
         x_grad, weight_grad = None, None
         if ctx.needs_input_grad[0]:
-            x_grad = conv2d_input(x.shape, weight, grad, ctx.stride, ctx.padding, groups=x.shape[1])  # type: ignore[no-untyped-call]
+            parts = (weight.float(), grad.float()) if stride > 1 else (weight, grad)
+            x_grad = conv2d_input(x.shape, *parts, stride, padding, groups=x.shape[1]).to(x.dtype)  # type: ignore[no-untyped-call]
         if ctx.needs_input_grad[1]:
-            weight_grad = _weight_gradient(x, grad, weight, ctx.stride, ctx.padding)
+            if _is_small(x, kernel, stride):
+                weight_grad = _weight_gradient(x, grad, weight, stride, padding)
+            else:
+                weight_grad = conv2d_weight(  # type: ignore[no-untyped-call]
+                    x.float(), weight.shape, grad.float(), stride, padding, groups=x.shape[1]
+                ).to(weight.dtype)
         return x_grad, weight_grad, None, None
+
+
+def _is_small(x: Tensor, kernel: int, stride: int) -> bool:
+    return bool(max(x.shape[-2:]) // stride < kernel)
 
 
 def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:

@@ -29,20 +29,23 @@ def test_the_gradient_of_the_weights_agrees_with_differences() -> None:
     assert torch.autograd.gradcheck(lambda weight: bound(conv, {"weight": weight}, (x.detach(),)), (conv.weight,))
 
 
-def test_autocast_reaches_the_small_maps_too() -> None:
-    conv = DepthwiseConv(4, 5, 1, 2)
-    x = torch.randn(2, 4, 2, 2, requires_grad=True)
+@pytest.mark.parametrize(("kernel", "stride", "sides"), SHAPES)
+def test_autocast_gives_the_gradients_of_fp32_within_its_precision(
+    kernel: int, stride: int, sides: tuple[int, int]
+) -> None:
+    conv = DepthwiseConv(4, kernel, stride, (kernel - stride + 1) // 2)
+    x = torch.randn(2, 4, *sides)
     with torch.autocast("cpu", torch.bfloat16):
-        value = conv(x)
-        expected = F.conv2d(x, conv.weight, padding=2, groups=4)
+        expected = F.conv2d(x, conv.weight, stride=stride, padding=conv.padding, groups=4)
+        value, *gradients = _run(conv, x)
     assert value.dtype == torch.bfloat16 and torch.equal(value, expected)
-    value.float().square().sum().backward()
-    assert conv.weight.grad is not None and conv.weight.grad.dtype == torch.float32
-    assert x.grad is not None and x.grad.dtype == torch.float32
+    for gradient, want in zip(gradients, _run(conv, x)[1:], strict=True):
+        assert gradient.dtype == torch.float32
+        torch.testing.assert_close(gradient, want, rtol=0.05, atol=0.02 * float(want.abs().max()))
 
 
-def _run(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def _run(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, ...]:
+    """The value, and the gradients of x and of the weights."""
     x = x.clone().requires_grad_()
     value = conv(x)
-    value.square().sum().backward()
-    return value.detach(), x.grad, conv.weight.grad
+    return value.detach(), *torch.autograd.grad(value.float().square().sum(), [x, conv.weight])
