@@ -1,6 +1,6 @@
 """The model card of published weights, made from what was measured of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -23,13 +23,17 @@ COMMAND = "python -m benchmarks.published --data FOLDER"
 
 @dataclass(frozen=True)
 class Published:
-    """What the files are: their description, size and kind of numbers, and the digest that they were rounded from."""
+    """What the files are: their description, size and kind of numbers, and the digest that they were rounded from.
+
+    `earlier` are the trainings before the last, the latest first.
+    """
 
     meta: Meta
     size: int
     kind: str
     source: str
     parameters: int
+    earlier: Sequence[Meta] = ()
 
 
 def render(weights: Published, reports: Mapping[str, Mapping[str, Any]]) -> str:
@@ -55,7 +59,7 @@ def render(weights: Published, reports: Mapping[str, Mapping[str, Any]]) -> str:
         "data": meta.data_digest,
         "code": ", ".join(f"{name} {value[:12]}" for name, value in meta.code.items()),
         "intended_use": INTENDED_USE,
-        "training": _training(evaluation["recipe"], meta),
+        "training": _training(evaluation["recipe"], meta, weights.earlier),
         "recipe": evaluation["recipe"],
         "command": COMMAND,
         "metrics": headline_table(measures),
@@ -67,17 +71,27 @@ def render(weights: Published, reports: Mapping[str, Mapping[str, Any]]) -> str:
     return Template(TEMPLATE.read_text()).substitute(values)
 
 
-def _training(recipe: str, meta: Meta) -> str:
+def _training(recipe: str, meta: Meta, earlier: Sequence[Meta]) -> str:
     sources = read_recipe(recipe)["index.sources"]
     rows = [
         [source["name"], ", ".join(source["splits"].get("train", [])), ", ".join(source["splits"].get("test", []))]
         for source in sources
     ]
     lines = ["| source | trained on | tested on |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    if meta.start_digest:
-        known = f": {imagenet_trunk.ORIGIN}" if meta.start_digest == imagenet_trunk.DIGEST else ""
-        lines += ["", f"Training began from weights of digest `{meta.start_digest[:12]}`{known}."]
+    for later, stage in zip([meta, *earlier], [*earlier, None], strict=True):
+        if later.start_digest:
+            lines += ["", _began(later.start_digest, stage)]
     return "\n".join(lines)
+
+
+def _began(digest: str, stage: Meta | None) -> str:
+    sentence = f"Training began from weights of digest `{digest[:12]}`"
+    if digest == imagenet_trunk.DIGEST:
+        return f"{sentence}: {imagenet_trunk.ORIGIN}."
+    if stage is None:
+        return f"{sentence}."
+    epochs, faces = stage.config["train"]["epochs"], f"data `{stage.data_digest}`"
+    return f"{sentence}, themselves trained for {epochs} epochs at {stage.net.input_size} pixels on {faces}."
 
 
 def _more(reports: Mapping[str, Mapping[str, Any]]) -> str:

@@ -28,7 +28,7 @@ from model.net.counting import parameters
 from model.net.inference import FaceNet
 from model.net.multitask import MultiTaskNet, build_net
 from model.storage import atomic_path, read_json
-from model.weights import WEIGHTS_FILE, Meta, load_weights, save_weights
+from model.weights import META_FILE, WEIGHTS_FILE, Meta, file_digest, load_meta, load_weights, save_weights
 
 CARD = "MODEL_CARD.md"
 LARGEST = 6_000_000
@@ -60,7 +60,7 @@ def publish(source: Path, out: Path, *, kind: str, reports: Mapping[str, Any]) -
         if reports:
             _check_reports(reports, written)
             size = (folder / WEIGHTS_FILE).stat().st_size
-            weights = Published(written, size, kind, meta.weights_digest, parameters(net))
+            weights = Published(written, size, kind, meta.weights_digest, parameters(net), earlier_trainings(meta))
             (folder / CARD).write_text(render(weights, reports))
         total = sum(file.stat().st_size for file in folder.iterdir())
         if total > LARGEST:
@@ -68,6 +68,22 @@ def publish(source: Path, out: Path, *, kind: str, reports: Mapping[str, Any]) -
                 f"{out}: {total:,} bytes, at most {LARGEST:,} may be published; use --dtype bf16 or a smaller net"
             )
     return written
+
+
+def earlier_trainings(meta: Meta) -> list[Meta]:
+    """Trainings whose weights this one began from, the latest first, as far as their folders still hold them.
+
+    Raises:
+        CheckpointError: a folder that holds something unreadable.
+    """
+    found: list[Meta] = []
+    while meta.start_digest:
+        folder = Path(meta.config["train"]["start_from"])
+        if not (folder / META_FILE).is_file() or file_digest(folder) != meta.start_digest:
+            break
+        meta = load_meta(folder)
+        found.append(meta)
+    return found
 
 
 def rounded(state: Mapping[str, Tensor], net: MultiTaskNet, kind: str) -> dict[str, Tensor]:

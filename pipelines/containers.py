@@ -77,13 +77,15 @@ def _image_id() -> str:
 
 
 def _environment(here: Path) -> dict[str, str]:
-    """Our variables; a database is named by its full path, since a container starts in another folder."""
+    """Our variables; database and cache are named by their full paths, since a container starts in another folder."""
     passed = {name: value for name, value in os.environ.items() if value and name.startswith(PASSED_ON)}
     places = {
         "MLFLOW_TRACKING_URI": f"{_SQLITE}mlflow.db",
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": str(here / "mlartifacts"),
     }
     values = {name: value for name, value in (places | passed).items() if not name.startswith(KEPT_BACK)}
+    if CACHE in values:
+        values[CACHE] = str((here / values[CACHE]).resolve())
     return {name: _absolute(value, here) for name, value in values.items()}
 
 

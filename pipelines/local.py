@@ -15,9 +15,10 @@ from kfp import local
 
 from components.journal import PLACE, RUN, Entry, Journal
 from components.pages import run_report
+from model.cli.workspace import DEPLOYMENT
 from model.errors import FaceError
 from model.search import STORAGE
-from model.storage import write_json
+from model.storage import read_json, write_json
 from pipelines import containers
 from pipelines.acts import cache_acts
 from pipelines.cache import ExactCache, code_digests, install
@@ -127,4 +128,7 @@ def _keep(outputs: Outputs, run: Path, result: str) -> Path:
         found = outputs.get(step, [])
         if len(found) == 1:
             shutil.copyfile(found[0][name] / file if file else found[0][name], run / kept)
+    if outputs.get("deploy"):
+        # Where `rmtl deploy` would have written it, and `rmtl lineage` looks.
+        write_json(DEPLOYMENT, read_json(run / KEPT["deploy"][2]))
     return run / KEPT[result][2]

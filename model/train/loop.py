@@ -16,10 +16,11 @@ from model.config import TrainRun, flatten
 from model.schema import FaceBatch, TrainResult
 from model.train.distributed import compute_threads, join
 from model.train.interrupt import Notice, TerminatedError, on_sigterm
+from model.train.learner import on_device
 from model.train.log import NullLog, RunLog
 from model.train.optim import lr_at
 from model.train.session import Session, open_session
-from model.train.step import epoch_means, on_device, train_step
+from model.train.step import epoch_means, train_step
 from model.train.validation import Held, validate
 
 logger = logging.getLogger(__name__)

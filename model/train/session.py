@@ -16,6 +16,7 @@ from model.schema import EXPRESSIONS, TrainResult
 from model.train import checkpoint
 from model.train.checkpoint import Origin, Progress
 from model.train.distributed import Team
+from model.train.learner import Learner
 from model.train.log import RunLog
 from model.train.losses import task_losses
 from model.train.mean_shape import Points, mean_shape
@@ -23,7 +24,7 @@ from model.train.optim import Ema, load_optimizer_tensors, lr_at, make_optimizer
 from model.train.precision import computes_bf16
 from model.train.spool import Spool
 from model.train.start import take_over
-from model.train.step import Learner, epoch_means
+from model.train.step import epoch_means
 from model.train.validation import Held, score
 from model.train.weighting import make_weighting
 from model.weights import WEIGHTS_FILE, describe, load_meta, save_weights

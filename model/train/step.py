@@ -8,18 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.config import TrainConfig
-from model.net.multitask import MultiTaskNet
-from model.net.norm import CollectiveError, SyncedNorm
-from model.schema import EXPRESSIONS, LANDMARKS, NO_LABEL, FaceBatch, FaceOutput, LossTerms, Term
+from model.net.norm import CollectiveError
+from model.schema import EXPRESSIONS, LANDMARKS, NO_LABEL, FaceBatch, LossTerms, Term
 from model.train.association import Transfer, association_loss, pseudo_terms, ramp, teacher_belief, term_weights
-from model.train.checkpoint import Progress
-from model.train.distributed import Team, TrainingError
+from model.train.bad_steps import check_skippable, skip
+from model.train.distributed import Team
+from model.train.learner import Learner, forward_net
 from model.train.losses import multitask_loss, task_losses
 from model.train.mixing import mix_faces
-from model.train.optim import Ema, lr_at
-from model.train.precision import computes_bf16
-from model.train.weighting import Weighting
+from model.train.optim import lr_at
 
 # Every term there may be, so that all processes send the same message whatever their batch holds.
 TERMS = (
@@ -27,30 +24,6 @@ TERMS = (
     *("assoc_learn", "assoc_to_expression", "assoc_to_landmarks", "q_entropy", "q_confident"),
     *("pseudo_expression", "pseudo_landmarks"),
 )
-
-
-@dataclass
-class Learner:
-    """All that a step changes or reads.
-
-    `seen_E` counts expression labels met in training, over all processes, from one of each on.
-    """
-
-    config: TrainConfig
-    seed: int
-    team: Team
-    net: MultiTaskNet
-    ema: Ema
-    weighting: Weighting
-    optimizer: torch.optim.Optimizer
-    progress: Progress
-    steps_per_epoch: int
-    seen_E: Tensor
-
-    @property
-    def number(self) -> int:
-        """Steps done since training began."""
-        return self.progress.epoch * self.steps_per_epoch + self.progress.step
 
 
 @dataclass(frozen=True)
@@ -104,25 +77,9 @@ def _step(learner: Learner, batch: FaceBatch, *, leave: bool) -> bool:
         learner.progress.bad_steps = 0
         _note(learner.progress.sums, reduced)
     else:
-        _skip(learner, problem)
+        skip(learner, problem)
     learner.progress.step += 1
     return reduced.leave
-
-
-def forward_net(net: nn.Module, image_BCHW: Tensor, config: TrainConfig) -> FaceOutput:
-    """The network's answers in the precision of the configuration, where the device computes in it."""
-    if config.channels_last:
-        image_BCHW = image_BCHW.contiguous(memory_format=torch.channels_last)
-    device = image_BCHW.device.type
-    enabled = config.precision == "bf16" and computes_bf16(device)
-    with torch.autocast(device, dtype=torch.bfloat16, enabled=enabled):
-        output: FaceOutput = net(image_BCHW)
-    return output
-
-
-def on_device(batch: FaceBatch, device: torch.device) -> FaceBatch:
-    """The batch where the network is."""
-    return FaceBatch(*(item.to(device, non_blocking=True) for item in batch))
 
 
 def _seed_step(learner: Learner) -> None:
@@ -154,7 +111,7 @@ def _forward(learner: Learner, batch: FaceBatch) -> LossTerms | None:
                 belief = teacher_belief(learner.net.association, teacher, batch, transfer.strength, config.association)
             terms |= pseudo_terms(output, teacher, belief, batch, config)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        _check_skippable(learner, error)
+        check_skippable(learner, error)
         return None
     return terms
 
@@ -167,7 +124,7 @@ def _look_again(learner: Learner, batch: FaceBatch, before: Reduced) -> None:
             output = forward_net(learner.net, batch.image_BCHW, learner.config)
             terms = multitask_loss(output, batch, learner.config.loss)
     except (torch.OutOfMemoryError, MemoryError) as error:
-        _check_skippable(learner, error)
+        check_skippable(learner, error)
         terms = None
     after = _reduce(learner.team, terms, batch, leave=False)
     if _problem(after) is None:
@@ -222,7 +179,7 @@ def _backward(learner: Learner, terms: LossTerms, reduced: Reduced) -> bool:
     try:
         _objective(learner, terms, reduced).backward()  # type: ignore[no-untyped-call]
     except (torch.OutOfMemoryError, MemoryError) as error:
-        _check_skippable(learner, error)
+        check_skippable(learner, error)
         # Half a gradient would pass for a whole one; this one makes the sum not finite, and all skip the step.
         for parameter in parameters:
             parameter.grad = torch.full_like(parameter, torch.nan)
@@ -266,28 +223,6 @@ def _losses(learner: Learner, reduced: Reduced) -> dict[str, Tensor]:
 def _strength(learner: Learner) -> float:
     epoch = learner.progress.epoch + learner.progress.step / learner.steps_per_epoch
     return ramp(learner.progress.transfer_since, epoch, learner.config.association)
-
-
-def _check_skippable(learner: Learner, error: Exception) -> None:
-    """Where norms are shared, the others wait for this process in the middle of the pass and cannot skip the step."""
-    team, progress = learner.team, learner.progress
-    if team.world > 1 and any(isinstance(part, SyncedNorm) for part in learner.net.modules()):
-        raise TrainingError(
-            f"epoch {progress.epoch}, step {progress.step}: the batch does not fit into the memory of process "
-            f"{team.rank} of {team.world}, which shares its norms with the others; lower train.batch_size"
-        ) from error
-
-
-def _skip(learner: Learner, problem: str) -> None:
-    progress = learner.progress
-    progress.bad_steps += 1
-    # A forward pass may have spoilt running statistics; the average still holds the last good ones.
-    learner.ema.restore_buffers()
-    if progress.bad_steps > learner.config.max_bad_steps:
-        raise TrainingError(
-            f"epoch {progress.epoch}, step {progress.step}: {problem}, {progress.bad_steps} steps in a row on "
-            f"{learner.team.world} process(es); the last checkpoint is sound: lower train.lr, or look at the faces"
-        )
 
 
 def _note(sums: dict[str, list[float]], reduced: Reduced) -> None:

@@ -15,7 +15,7 @@ from model.net.multitask import MultiTaskNet, residual_ratios
 from model.schema import EXPRESSIONS, NO_LABEL, FaceBatch, FaceOutput
 from model.train.association import excess
 from model.train.interrupt import Notice
-from model.train.step import Learner, forward_net, on_device
+from model.train.learner import Learner, forward_net, on_device
 
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

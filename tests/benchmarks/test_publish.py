@@ -145,6 +145,26 @@ def test_the_card_tells_of_a_start_from_imagenet(
     assert (imagenet_trunk.ORIGIN in card) == told
 
 
+def test_the_card_names_every_training_before_the_last(
+    inside: Project, tmp_path: Path, evaluation: dict[str, Any]
+) -> None:
+    state, meta = load_weights(inside.weights)
+    first = save_weights(tmp_path / "first", state, meta.model_copy(update={"start_digest": imagenet_trunk.DIGEST}))
+    began = {"start_digest": first.weights_digest, "config": {"train": {"start_from": str(tmp_path / "first")}}}
+    save_weights(tmp_path / "last", state, meta.model_copy(update=began))
+    digest = publish(tmp_path / "last", tmp_path / "out", kind="bf16", reports={}).weights_digest
+    reports = {"evaluation": evaluation | {"weights_digest": digest}}
+    publish(tmp_path / "last", tmp_path / "out", kind="bf16", reports=reports)
+    card = (tmp_path / "out" / CARD).read_text()
+    stages = [card.index(first.weights_digest[:12]), card.index(imagenet_trunk.DIGEST[:12])]
+    assert stages == sorted(stages) and imagenet_trunk.ORIGIN in card
+    assert f"{first.config['train']['epochs']} epochs at {first.net.input_size} pixels" in card
+
+    (tmp_path / "first/weights.safetensors").write_bytes(b"another training")
+    publish(tmp_path / "last", tmp_path / "out", kind="bf16", reports=reports)
+    assert imagenet_trunk.ORIGIN not in (tmp_path / "out" / CARD).read_text()
+
+
 def restricted_weights(config: Config, folder: Path) -> Path:
     points = tuple((float(x), 0.5) for x in np.linspace(0.2, 0.8, 68))
     net = build_net(config.train.net, None, mean_shape_K2=np.asarray(points), seed=1)

@@ -211,6 +211,7 @@ def test_a_deployment_answers_and_outlives_its_run(project: Project, first: Run)
     try:
         run = project.run("--set", "train.lr=0.0055", "--deploy", "local")
         deployment = run.json("deployment.json")
+        assert json.loads((project.root / "reports/deployment.json").read_text()) == deployment
         assert requests.get(f"{deployment['url']}/ping", timeout=10).json()["status"] == "ready"
         registered = max(
             project.root.glob("artifacts/pipeline/*/register/registration"), key=lambda path: path.stat().st_mtime

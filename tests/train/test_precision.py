@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+import model.train.learner as learner_module
 import model.train.session as session_module
-import model.train.step as step_module
 from model.train.loop import train
 
 
@@ -24,14 +24,14 @@ class Product(nn.Module):
     [("bf16", True, torch.bfloat16), ("bf16", False, torch.float32), ("fp32", True, torch.float32)],
 )
 def test_bf16_is_used_where_it_was_asked_for_and_the_device_has_it(tiny, monkeypatch, asked, able, computed):
-    monkeypatch.setattr(step_module, "computes_bf16", lambda _device: able)
+    monkeypatch.setattr(learner_module, "computes_bf16", lambda _device: able)
     config = tiny(**{"train.precision": asked}).train
-    assert step_module.forward_net(Product(), torch.zeros(2, 3, 8, 8), config) == computed
+    assert learner_module.forward_net(Product(), torch.zeros(2, 3, 8, 8), config) == computed
 
 
 @pytest.fixture
 def _no_bf16(monkeypatch):
-    for module in (session_module, step_module):
+    for module in (session_module, learner_module):
         monkeypatch.setattr(module, "computes_bf16", lambda _device: False)
 
 
