@@ -18,6 +18,7 @@ from torch import Tensor
 
 import model
 from model.config import NetConfig, TrainRun
+from model.convention import Convention
 from model.errors import CheckpointError
 from model.schema import EXPRESSIONS, LANDMARKS
 from model.storage import atomic_path, digest_bytes, read_json, write_json
@@ -33,7 +34,8 @@ class Meta(BaseModel):
 
     `mean_shape` is the frozen mean of aligned training shapes in crop units; `temperature` calibrates the class
     logits (fitted on val, 1 where it was not); `restricted` marks weights trained on non-commercial sources;
-    `start_digest` is that of the weights which training took over at its start, empty where it began anew.
+    `start_digest` is that of the weights which training took over at its start, empty where it began anew;
+    `conventions` are other ways to name expressions that the same answers can be translated to.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +45,7 @@ class Meta(BaseModel):
     expressions: tuple[str, ...]
     mean_shape: tuple[tuple[float, float], ...]
     temperature: float
+    conventions: dict[str, Convention] = {}
     data_digest: str
     restricted: bool
     weights_digest: str

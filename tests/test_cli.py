@@ -90,6 +90,11 @@ def test_drawn_pictures_of_one_name_lie_side_by_side() -> None:
     assert drawn_names(images) == ["face.png", "face-2.png", "face-2-2.png", "face-3.png"]
 
 
+def test_an_endpoint_is_not_asked_for_a_convention(rmtl: Command, workspace: Path) -> None:
+    result = rmtl("predict", "photo.jpg", "--url", "http://127.0.0.1:9", "--convention", "ferplus", cwd=workspace)
+    assert result.returncode == 2 and "give --weights instead of --url" in result.stderr
+
+
 def test_predict_without_weights_says_how_to_get_some(rmtl: Command, workspace: Path) -> None:
     result = rmtl("predict", "photo.jpg", cwd=workspace)
     assert result.returncode == 1

@@ -26,9 +26,13 @@ DRAWN = Path("artifacts/drawn")
 @app.command()
 def predict(
     images: Annotated[list[Path] | None, typer.Argument(help="Pictures.")] = None,
+    *,
     cases: Annotated[Path | None, typer.Option("--cases", help="JSON lines of {image, box}.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Folder, .mar, or models:/name@alias.")] = None,
     url: Annotated[str | None, typer.Option("--url", help="Ask a running endpoint instead.")] = None,
+    convention: Annotated[
+        str | None, typer.Option("--convention", help="Name expressions as this benchmark does; meta.json lists them.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File for the JSON lines; else standard output.")] = None,
     draw: Annotated[Path, typer.Option("--draw", help="Folder for the drawn pictures of IMAGE arguments.")] = DRAWN,
 ) -> None:
@@ -39,10 +43,14 @@ def predict(
     wanted = [*_from_arguments(images or []), *(_from_file(cases) if cases else [])]
     if not wanted:
         raise ConfigError("nothing to do: give pictures, or --cases cases.jsonl")
+    if convention and url:
+        raise ConfigError(
+            "--convention: an endpoint names expressions as its weights do; give --weights instead of --url"
+        )
     from model.serving.cases import predict_cases
 
     with ExitStack() as stack:
-        answerer = connect(url) if url else _local(weights, stack)
+        answerer = connect(url) if url else _local(weights, convention, stack)
         bar = tqdm(wanted, desc="predict", unit="picture", disable=None)
         answers = [answer for case in bar for answer in predict_cases(answerer, [case], case["root"])]
     _write([json.dumps(answer) for answer in answers], out)
@@ -75,13 +83,13 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
     return cases
 
 
-def _local(given: str | None, stack: ExitStack) -> "Answerer":
+def _local(given: str | None, convention: str | None, stack: ExitStack) -> "Answerer":
     from model.serving.predictor import Predictor
 
     address = given or _default_weights()
     typer.echo(f"weights: {address}", err=True)
     scratch = Path(stack.enter_context(TemporaryDirectory()))
-    return Predictor(resolve_weights(address, scratch))
+    return Predictor(resolve_weights(address, scratch), convention=convention)
 
 
 def resolve_weights(address: str, scratch: Path) -> Path:

@@ -1,10 +1,13 @@
-"""How far confidence is from accuracy, and the one temperature that brings them together."""
+"""How far confidence is from accuracy, the one temperature that brings them together, and translated answers."""
+
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
+from model.convention import Convention, log_probabilities
 from model.schema import NO_LABEL
 
 Array = npt.NDArray[np.float64]
@@ -12,8 +15,9 @@ Labels = npt.NDArray[np.int64]
 
 BINS = 15
 _TEMPERATURES = (0.05, 20.0)
-# Smallest probability whose logarithm is taken: float32 answers may hold exact zeros.
-_TINY = 1e-12
+# What a squared unit of distance from the identity costs in nats, and the digits that a fitted number keeps.
+_PULL = 1e-3
+_DECIMALS = 6
 
 
 def confidence_bins(probabilities_NE: Array, true_N: Labels, bins: int = BINS) -> Array:
@@ -46,7 +50,7 @@ def nll(probabilities_NE: Array, true_N: Labels) -> Array:
     """Negative log-likelihood of each face's true class in nats; NaN without a label."""
     known_N = true_N != NO_LABEL
     chosen_N = probabilities_NE[np.arange(len(true_N)), np.where(known_N, true_N, 0)]
-    return np.where(known_N, -np.log(np.maximum(chosen_N, _TINY)), np.nan)
+    return np.where(known_N, -log_probabilities(chosen_N), np.nan)
 
 
 def fit_temperature(logits_NE: Array, true_N: Labels) -> float:
@@ -66,11 +70,32 @@ def fit_temperature(logits_NE: Array, true_N: Labels) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=tuple(np.log(_TEMPERATURES)), method="bounded").x))
 
 
+def fit_convention(probabilities_NE: Array, targets_NE: Array, speaks: Literal["labels", "votes"]) -> Convention:
+    """The convention whose answers have the smallest mean cross-entropy to `targets_NE` (rows are distributions).
+
+    The distance from the identity is penalised, so that a class of few faces keeps its answer. Fit on held-out faces,
+    never on those the network learnt from.
+    """
+    logs_NE, classes = log_probabilities(probabilities_NE), targets_NE.shape[1]
+    identity = np.hstack([np.eye(classes), np.zeros((classes, 1))])
+    inputs_NF = np.hstack([logs_NE, np.ones((len(logs_NE), 1))])
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        factors_EF = flat.reshape(identity.shape)
+        logs = log_softmax(inputs_NF @ factors_EF.T, axis=1)
+        away = factors_EF - identity
+        gradient_EF = (np.exp(logs) - targets_NE).T @ inputs_NF / len(inputs_NF) + 2 * _PULL * away
+        return float(-(targets_NE * logs).sum(axis=1).mean() + _PULL * (away**2).sum()), gradient_EF.ravel()
+
+    found = minimize(loss, identity.ravel(), jac=True, method="L-BFGS-B").x.reshape(identity.shape).round(_DECIMALS)
+    return Convention(speaks=speaks, weight=found[:, :-1].tolist(), bias=found[:, -1].tolist())
+
+
 def retemper(probabilities_NE: Array, temperature: float) -> Array:
     """softmax(log p / temperature): a further temperature on probabilities.
 
     `retemper(softmax(x / T), 1 / T)` is `softmax(x)`, which undoes a calibration.
     """
     with np.errstate(over="ignore"):
-        logits_NE = np.log(np.maximum(np.asarray(probabilities_NE, float), _TINY))
+        logits_NE = log_probabilities(probabilities_NE)
     return np.asarray(np.exp(log_softmax(logits_NE / temperature, axis=1)))

@@ -5,6 +5,7 @@ Run: rmtl evaluate
 
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from model.evaluation.answers import FaceAnswers, answer_faces, read_truth
 from model.evaluation.bootstrap import Resampler
 from model.evaluation.findings import Errors, Findings
 from model.evaluation.landmarks import Array
-from model.evaluation.measures import all_statistics, face_errors, measure
+from model.evaluation.measures import all_statistics, convention_statistics, face_errors, measure
 from model.evaluation.report import write_report
 from model.evaluation.slices import ALL, slice_masks
 from model.net.inference import FaceNet
@@ -59,7 +60,10 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
     resampler = Resampler.of_faces(records, config, seed=seed)
     measures = [
         row
-        for statistic in all_statistics(answers, truth, errors, config=config, temperature=net.meta.temperature)
+        for statistic in chain(
+            all_statistics(answers, truth, errors, config=config, temperature=net.meta.temperature),
+            convention_statistics(answers, truth, net.meta.conventions),
+        )
         for row in measure(statistic, masks, resampler, config.split)
     ]
     report = EvaluationReport(

@@ -48,8 +48,13 @@ def headlines(measures: Sequence[Measure]) -> Iterator[Headline]:
     """Every value over all test faces, in the order of the report."""
     for measure in measures:
         if measure.subset == ALL and measure.value is not None and measure.metric in _METRICS:
-            task = _TASKS.get(measure.task, measure.task.replace("_", " "))
+            task = _TASKS.get(measure.task) or _other_task(measure.task)
             yield Headline(f"{measure.split}/{headline_name(measure)}", f"{task}: {_words(measure)}", measure)
+
+
+def _other_task(task: str) -> str:
+    _, _, name = task.partition("_as-")
+    return f"apparent expression as {name} names it" if name else task.replace("_", " ")
 
 
 def printed(name: str, value: float) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.config import EvaluateConfig
+from model.convention import Convention
 from model.evaluation.answers import FaceAnswers, FaceTruth
 from model.evaluation.bootstrap import Resampler
 from model.evaluation.calibration import BINS, confidence_bins, ece_of, nll, retemper
@@ -107,6 +108,18 @@ def all_statistics(
     if base_NE is not None:
         yield _class_statistic("expression_base", base_NE.argmax(axis=1), truth.expression_N)
     yield _class_statistic("expression_votes", classes_N, truth.votes_N)
+
+
+def convention_statistics(
+    answers: FaceAnswers, truth: FaceTruth, conventions: Mapping[str, Convention]
+) -> Iterator[Statistic]:
+    """Each convention's answers against the kind of label that it speaks, as task `expression_as-<name>`."""
+    if answers.probabilities_NE is None:
+        return
+    for name, convention in conventions.items():
+        true_N = truth.expression_N if convention.speaks == "labels" else truth.votes_N
+        classes_N = convention.translate(answers.probabilities_NE).argmax(axis=1)
+        yield _class_statistic(f"expression_as-{name}", classes_N, true_N)
 
 
 def measure(statistic: Statistic, masks: Mapping[str, Mask], resampler: Resampler, split: str) -> Iterator[Measure]:

@@ -106,8 +106,10 @@ def download_weights(store: Store, version: StoredVersion, folder: Path) -> Meta
 
 
 def identity(meta: Meta) -> str:
-    """Digest of what decides a version's answers: weights, network, mean shape and temperature."""
+    """Digest of what decides a version's answers: weights, network, mean shape, temperature and conventions."""
     deciding = [meta.weights_digest, meta.net.model_dump(mode="json"), meta.mean_shape, meta.temperature]
+    # Where there is none, the digest is that of versions from before there could be any.
+    deciding += [item.model_dump(mode="json") | {"name": name} for name, item in sorted(meta.conventions.items())]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

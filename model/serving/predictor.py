@@ -45,12 +45,15 @@ class Predictor:
         folder: `weights.safetensors` and `meta.json`.
         version: what answers name as `model_version`; the head of the weights' digest where it is not registered.
         max_pixels: largest picture; the default bounds memory to about 120 MB.
+        convention: name of one of the weights' conventions; none: expressions are named as the weights learnt to.
 
     Raises:
-        CheckpointError: weights that cannot be used, or that lack one of the two tasks.
+        CheckpointError: weights that cannot be used, that lack one of the two tasks, or the convention.
     """
 
-    def __init__(self, folder: Path, *, version: str | None = None, max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, folder: Path, *, version: str | None = None, max_pixels: int = MAX_PIXELS, convention: str | None = None
+    ) -> None:
         self._net = FaceNet.load(folder).record()
         meta = self._net.meta
         if set(meta.net.tasks) != {"landmarks", "expression"}:
@@ -58,6 +61,11 @@ class Predictor:
                 f"{folder}: weights of {', '.join(meta.net.tasks)} alone; an answer needs both tasks: "
                 "train with `train.net.tasks` holding both"
             )
+        if convention is not None and convention not in meta.conventions:
+            raise CheckpointError(
+                f"{folder}: no convention {convention}; these weights have {', '.join(meta.conventions) or 'none'}"
+            )
+        self._convention = None if convention is None else meta.conventions[convention]
         self.model_version = version or meta.weights_digest[:12]
         self.data_digest = meta.data_digest
         self._max_pixels = max_pixels
@@ -89,7 +97,7 @@ class Predictor:
         """
         cuts = [self._cut(picture, watch) for picture in pictures]
         crops = [face.crop_HWC for cut in cuts for face in cut.faces]
-        answers = self._net.answer(np.stack(crops)) if crops else None
+        answers = self._ask(crops) if crops else None
         rows = count()
         return [self._tell(cut, [_face(face, answers, next(rows)) for face in cut.faces]) for cut in cuts]
 
@@ -122,6 +130,12 @@ class Predictor:
         net = self._net.meta.net
         cut = [(box, crop_face(image, box, size=net.input_size, crop_scale=net.crop_scale)) for box in boxes]
         return _Cut([_CutFace(box, *crop) for box, crop in cut], found=given is None)
+
+    def _ask(self, crops: Sequence[Pixels]) -> Answers:
+        answers = self._net.answer(np.stack(crops))
+        if self._convention is None or answers.probabilities_BE is None:
+            return answers
+        return answers._replace(probabilities_BE=self._convention.translate(answers.probabilities_BE))
 
     def _tell(self, cut: _Cut, faces: list[dict[str, Any]]) -> dict[str, Any]:
         return self._answer(_apart(faces) if cut.found else faces) | {"error": cut.error}

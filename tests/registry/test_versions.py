@@ -9,9 +9,10 @@ from model.errors import RegistryError
 from model.registry.client import open_store
 from model.registry.promotion import promote
 from model.registry.registry import register_version
-from model.registry.versions import fetch
+from model.registry.versions import fetch, identity
 from model.storage import digest_file
-from model.weights import META_FILE, WEIGHTS_FILE, load_weights
+from model.weights import META_FILE, WEIGHTS_FILE, load_meta, load_weights
+from tests.conventions import rolled
 
 
 class Canary:
@@ -68,6 +69,12 @@ def test_swapped_artifacts_are_refused(workspace: Path, gate: RegisterConfig, ca
         fetch(f"models:/{gate.name}/1", workspace / "weights")
     with pytest.raises(RegistryError, match="register the weights again"):
         promote(gate, who="eve", why="swapped")
+
+
+def test_other_conventions_are_another_version_of_the_same_weights(cases: Any) -> None:
+    meta = load_meta(cases.weights("a"))
+    metas = [meta.model_copy(update={"conventions": held}) for held in ({}, {"a": rolled(1)}, {"b": rolled(1)})]
+    assert len({identity(meta)} | {identity(item) for item in metas}) == len(metas)
 
 
 def test_an_unsigned_version_is_refused(workspace: Path, gate: RegisterConfig, cases: Any) -> None:

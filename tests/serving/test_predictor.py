@@ -12,7 +12,8 @@ from model.serving import predictor as module
 from model.serving.golden import differences
 from model.serving.predictor import Predictor
 from model.serving.schema import Answer, Picture
-from model.weights import describe, save_weights
+from model.weights import describe, load_weights, save_weights
+from tests.conventions import rolled
 
 
 def test_answer_is_that_of_the_evaluation_road(predictor, weights, picture):
@@ -84,6 +85,17 @@ def test_a_box_that_is_none_is_a_bad_request(predictor, picture, box):
 def test_the_limit_of_pixels_is_kept(weights, picture):
     answer = Predictor(weights, max_pixels=100).predict(picture[0])
     assert answer["error"]["code"] == "image_too_large"
+
+
+def test_a_convention_translates_expressions_and_leaves_points_alone(weights, picture, tmp_path):
+    state, meta = load_weights(weights)
+    save_weights(tmp_path, state, meta.model_copy(update={"conventions": {"turned": rolled(1)}}))
+    plain, turned = (Predictor(tmp_path, convention=name).predict(*picture)["faces"][0] for name in (None, "turned"))
+    values = [turned["expression"][name] for name in EXPRESSIONS]
+    assert values == pytest.approx(np.roll([plain["expression"][name] for name in EXPRESSIONS], 1), abs=1e-6)
+    assert turned["landmarks"] == plain["landmarks"]
+    with pytest.raises(CheckpointError, match="no convention other; these weights have turned"):
+        Predictor(tmp_path, convention="other")
 
 
 def test_weights_of_one_task_are_refused(config, tmp_path):
