@@ -18,6 +18,13 @@ RESTRICTED = (
     "terms allow nothing else. The code around the weights has its own licence."
 )
 FREE = "No restricted benchmark was among the training pictures; the weights share the licence of the code."
+CONVENTIONS = """
+
+## Conventions
+Annotators of one benchmark name faces unlike those of another. {kinds}: a fixed map each of the answered
+probabilities, fitted on held-out training faces; `rmtl predict --convention NAME` applies it, points are the same.
+Without one, the answer speaks as the weights were trained: {share} of an expression's target are the shares of its
+votes, where there are votes, and the rest is its label."""
 COMMAND = "python -m benchmarks.published --data FOLDER"
 
 
@@ -66,6 +73,7 @@ def render(weights: Published, reports: Mapping[str, Mapping[str, Any]]) -> str:
         "classes": class_table(measures),
         "slices": slice_table(measures),
         "temperature": f"{meta.temperature:.3f}",
+        "conventions": _conventions(meta),
         "more": _more(reports),
     }
     return Template(TEMPLATE.read_text()).substitute(values)
@@ -92,6 +100,14 @@ def _began(digest: str, stage: Meta | None) -> str:
         return f"{sentence}."
     epochs, faces = stage.config["train"]["epochs"], f"data `{stage.data_digest}`"
     return f"{sentence}, themselves trained for {epochs} epochs at {stage.net.input_size} pixels on {faces}."
+
+
+def _conventions(meta: Meta) -> str:
+    if not meta.conventions:
+        return ""
+    kinds = [f"`{name}` (fitted to {item.speaks})" for name, item in meta.conventions.items()]
+    share = meta.config["train"]["loss"]["vote_share"]
+    return CONVENTIONS.format(kinds=", ".join(kinds), share=f"{share:.0%}")
 
 
 def _more(reports: Mapping[str, Mapping[str, Any]]) -> str:

@@ -19,6 +19,7 @@ from model.storage import digest_file, write_json
 from model.weights import Meta, describe, load_meta, load_weights, save_weights
 from tests.benchmarks.conftest import RECIPE, Project
 from tests.command import contents
+from tests.conventions import rolled
 
 
 @pytest.fixture
@@ -143,6 +144,18 @@ def test_the_card_tells_of_a_start_from_imagenet(
     card = (tmp_path / "out" / CARD).read_text()
     assert f"Training began from weights of digest `{began[:12]}`" in card
     assert (imagenet_trunk.ORIGIN in card) == told
+
+
+def test_the_card_tells_the_conventions(inside: Project, tmp_path: Path, evaluation: dict[str, Any]) -> None:
+    state, meta = load_weights(inside.weights)
+    for name, held in (("none", {}), ("some", {"crowd": rolled(1, speaks="votes")})):
+        save_weights(tmp_path / "trained", state, meta.model_copy(update={"conventions": held}))
+        digest = publish(tmp_path / "trained", tmp_path / name, kind="bf16", reports={}).weights_digest
+        assert load_meta(tmp_path / name).conventions == held
+        reports = {"evaluation": evaluation | {"weights_digest": digest}}
+        publish(tmp_path / "trained", tmp_path / name, kind="bf16", reports=reports)
+    assert "`crowd` (fitted to votes)" in (tmp_path / "some" / CARD).read_text()
+    assert "## Conventions" not in (tmp_path / "none" / CARD).read_text()
 
 
 def test_the_card_names_every_training_before_the_last(
