@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from model.evaluation.evaluate import headline_name
+from model.evaluation.measures import CONVENTION
 from model.evaluation.slices import ALL
 from model.schema import EXPRESSIONS, Measure
 
@@ -53,8 +54,9 @@ def headlines(measures: Sequence[Measure]) -> Iterator[Headline]:
 
 
 def _other_task(task: str) -> str:
-    _, _, name = task.partition("_as-")
-    return f"apparent expression as {name} names it" if name else task.replace("_", " ")
+    if task.startswith(CONVENTION):
+        return f"apparent expression as {task.removeprefix(CONVENTION)} names it"
+    return task.replace("_", " ")
 
 
 def printed(name: str, value: float) -> str:

@@ -25,6 +25,8 @@ Mask = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.int64]
 
 DECIMALS = 6
+# How the task of a convention begins; its name follows.
+CONVENTION = "expression_as-"
 # The first of each also has failure rates and areas.
 NORMALISERS: tuple[Normaliser, ...] = ("inter_ocular", "inter_pupil", "box_diagonal")
 NORMALISERS_19: tuple[Normaliser, ...] = ("box_diagonal", "box_side")
@@ -113,13 +115,13 @@ def all_statistics(
 def convention_statistics(
     answers: FaceAnswers, truth: FaceTruth, conventions: Mapping[str, Convention]
 ) -> Iterator[Statistic]:
-    """Each convention's answers against the kind of label that it speaks, as task `expression_as-<name>`."""
+    """Each convention's answers against the kind of label that it speaks, as task `CONVENTION`<name>."""
     if answers.probabilities_NE is None:
         return
     for name, convention in conventions.items():
         true_N = truth.expression_N if convention.speaks == "labels" else truth.votes_N
         classes_N = convention.translate(answers.probabilities_NE).argmax(axis=1)
-        yield _class_statistic(f"expression_as-{name}", classes_N, true_N)
+        yield _class_statistic(f"{CONVENTION}{name}", classes_N, true_N)
 
 
 def measure(statistic: Statistic, masks: Mapping[str, Mask], resampler: Resampler, split: str) -> Iterator[Measure]:

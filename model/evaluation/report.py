@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from model.evaluation.figures import Plot, draw_plots, words
 from model.evaluation.findings import Findings
+from model.evaluation.measures import CONVENTION
 from model.evaluation.slices import ALL
 from model.evaluation.tables import write_tables
 from model.schema import EXPRESSIONS, INTENDED_USE, Measure
@@ -112,6 +113,12 @@ def _tiles(measures: Sequence[Measure]) -> Iterable[str]:
             )
 
 
+def _task_name(task: str) -> str:
+    if task.startswith(CONVENTION):
+        return f"Apparent expression as {escape(task.removeprefix(CONVENTION))} names it"
+    return _TASKS[task]
+
+
 def _headline_table(measures: Sequence[Measure]) -> str:
     lines, task = [], ""
     for row in measures:
@@ -119,7 +126,7 @@ def _headline_table(measures: Sequence[Measure]) -> str:
             continue
         if row.task != task:
             task = row.task
-            lines.append(f'<tr class="group"><td colspan="6">{_TASKS[task]}</td></tr>')
+            lines.append(f'<tr class="group"><td colspan="6">{_task_name(task)}</td></tr>')
         cells = [
             f"<td>{_METRICS[row.metric]}</td>",
             f'<td class="num">{_value(row.value)}</td>',

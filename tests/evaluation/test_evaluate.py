@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 from model.errors import CheckpointError, DataContractError
 from model.evaluation.answers import answer_faces
 from model.evaluation.evaluate import headline_name
+from model.evaluation.markdown import headlines
 from model.net.inference import FaceNet
 from model.schema import EXPRESSIONS, Measure
-from model.weights import load_meta, save_weights
+from model.weights import load_meta, load_weights, save_weights
+from tests.conventions import IDENTITY, rolled
 
 
 def find(report, task, metric, subset="all", normaliser=None, threshold=None):
@@ -132,6 +134,21 @@ def test_single_task_weights_are_measured_on_their_task(bench, random_weights, t
         report = replace(bench, weights=tmp_path / task).run(tmp_path / f"{task}_out", bootstrap=2, drawn=2)
         assert f"test/{present}" in report.summary
         assert f"test/{absent}" not in report.summary
+
+
+def test_conventions_are_measured_and_named_on_the_page(bench, evaluated, tmp_path):
+    state, meta = load_weights(bench.weights)
+    conventions = {"same": IDENTITY, "crowd & co": rolled(1, speaks="votes")}
+    save_weights(tmp_path / "weights", state, meta.model_copy(update={"conventions": conventions}))
+    report = replace(bench, weights=tmp_path / "weights").run(tmp_path, bootstrap=2)
+    summary = report.summary
+    assert summary["test/accuracy_as-same"] == summary["test/accuracy"]
+    assert summary | evaluated.report.summary == summary
+    assert "as crowd &amp; co names it" in (tmp_path / "reports/evaluation.html").read_text()
+    new = {head.words for head in headlines(report.measures)} - {
+        head.words for head in headlines(evaluated.report.measures)
+    }
+    assert {words.split(":")[0] for words in new} == {f"apparent expression as {name} names it" for name in conventions}
 
 
 def test_an_empty_split_is_refused(bench, tmp_path):
