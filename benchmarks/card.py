@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -19,12 +20,12 @@ RESTRICTED = (
 )
 FREE = "No restricted benchmark was among the training pictures; the weights share the licence of the code."
 CONVENTIONS = """
-
 ## Conventions
 Annotators of one benchmark name faces unlike those of another. {kinds}: a fixed map each of the answered
 probabilities, fitted on held-out training faces; `rmtl predict --convention NAME` applies it, points are the same.
 Without one, the answer speaks as the weights were trained: {share} of an expression's target are the shares of its
-votes, where there are votes, and the rest is its label."""
+votes, where there are votes, and the rest is its label.
+"""
 COMMAND = "python -m benchmarks.published --data FOLDER"
 
 
@@ -86,14 +87,16 @@ def _training(recipe: str, meta: Meta, earlier: Sequence[Meta]) -> str:
         for source in sources
     ]
     lines = ["| source | trained on | tested on |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    for later, stage in zip([meta, *earlier], [*earlier, None], strict=True):
+    for whose, later, stage in zip(
+        chain(["Training"], repeat("That")), [meta, *earlier], [*earlier, None], strict=False
+    ):
         if later.start_digest:
-            lines += ["", _began(later.start_digest, stage)]
+            lines += ["", _began(whose, later.start_digest, stage)]
     return "\n".join(lines)
 
 
-def _began(digest: str, stage: Meta | None) -> str:
-    sentence = f"Training began from weights of digest `{digest[:12]}`"
+def _began(whose: str, digest: str, stage: Meta | None) -> str:
+    sentence = f"{whose} began from weights of digest `{digest[:12]}`"
     if digest == imagenet_trunk.DIGEST:
         return f"{sentence}: {imagenet_trunk.ORIGIN}."
     if stage is None:
