@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import log_softmax
 
 from model.schema import EXPRESSIONS
 
@@ -39,7 +38,9 @@ class Convention(BaseModel):
     def translate(self, probabilities_NE: Array) -> Array:
         """Probabilities (N, E) as answered -> probabilities (N, E) in this convention."""
         logits_NE = log_probabilities(probabilities_NE) @ np.array(self.weight).T + np.array(self.bias)
-        return np.asarray(np.exp(log_softmax(logits_NE, axis=1)))
+        # Written out, since an endpoint has no scipy.
+        shares_NE = np.exp(logits_NE - logits_NE.max(axis=1, keepdims=True))
+        return np.asarray(shares_NE / shares_NE.sum(axis=1, keepdims=True))
 
 
 def log_probabilities(probabilities_NE: Array) -> Array:
