@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -87,11 +86,9 @@ def _training(recipe: str, meta: Meta, earlier: Sequence[Meta]) -> str:
         for source in sources
     ]
     lines = ["| source | trained on | tested on |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    for whose, later, stage in zip(
-        chain(["Training"], repeat("That")), [meta, *earlier], [*earlier, None], strict=False
-    ):
+    for later, stage in zip([meta, *earlier], [*earlier, None], strict=True):
         if later.start_digest:
-            lines += ["", _began(whose, later.start_digest, stage)]
+            lines += ["", _began("Training" if later is meta else "That", later.start_digest, stage)]
     return "\n".join(lines)
 
 

@@ -36,8 +36,8 @@ def main() -> None:
     options = _parse()
     net = FaceNet.load(options.weights)
     records = [record for record in read_manifest(options.manifest) if record.split == "val" and record.expression]
-    answers = answer_faces(net, records, data=options.data, batch_size=64).probabilities_NE
-    if answers is None or not records:
+    answers = answer_faces(net, records, data=options.data, batch_size=64).probabilities_NE if records else None
+    if answers is None:
         raise ConfigError(f"{options.manifest}: no held-out face with an expression, or weights that name none")
     found = {}
     for name, kind in options.name:

@@ -31,14 +31,15 @@ def runner(run: str, *, remote: str) -> local.DockerRunner:
     """
     _image_id()
     here = Path.cwd()
+    environment = _environment(here)
     mounts = [Mount(str(here), str(here), type="bind")]
     if "://" not in remote and not Path(remote).is_relative_to(here):
         mounts.append(Mount(remote, remote, type="bind", read_only=True))
-    if fetched := os.environ.get(CACHE):
+    if fetched := environment.get(CACHE):
         Path(fetched).mkdir(parents=True, exist_ok=True)
-        mounts.append(Mount(str(Path(fetched).resolve()), str(Path(fetched).resolve()), type="bind"))
+        mounts.append(Mount(fetched, fetched, type="bind"))
     return local.DockerRunner(
-        environment=_environment(here),
+        environment=environment,
         labels={LABEL: run},
         mounts=mounts,
         network_mode="host",
