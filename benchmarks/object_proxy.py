@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -31,6 +31,8 @@ class Proxy:
         self.before: Callable[[Request], None] = lambda _: None
         self.seen: list[Request] = []
         self._lock = threading.Lock()
+        self._forwarding = 0
+        self._idle = threading.Condition()
 
     def count(self, method: str) -> int:
         """How many requests of a method came."""
@@ -41,6 +43,25 @@ class Proxy:
         with self._lock:
             self.seen.append(Request(len(self.seen), method, path))
             return self.seen[-1]
+
+    @contextmanager
+    def forwarding(self) -> Iterator[None]:
+        """One request on its way to the server and back."""
+        with self._idle:
+            self._forwarding += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._forwarding -= 1
+                self._idle.notify_all()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For an act of `before` between two requests: those on their way come back first, others wait for its end."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._forwarding == 0)
+            yield
 
 
 @contextmanager
@@ -83,12 +104,11 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                 return
             # The client's own Host header goes on: it is part of what the client signed.
             upstream = http.client.HTTPConnection(urlsplit(proxy.upstream).netloc, timeout=60)
-            try:
+            with closing(upstream), proxy.forwarding():
                 upstream.request(self.command, self.path, body, dict(self.headers.items()))
                 answer = upstream.getresponse()
-                self.answer(answer.status, answer.getheaders(), answer.read())
-            finally:
-                upstream.close()
+                content = answer.read()
+            self.answer(answer.status, answer.getheaders(), content)
 
         def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
             self.send_response_only(status)

@@ -187,10 +187,11 @@ def test_a_slow_fetch_of_a_pipeline_tells_how_far_it_is(
 def test_a_bucket_deleted_in_mid_run_ends_with_exit_code_5_and_is_filled_again(
     rmtl: Command, many: Path, bucket: Any, proxy: Proxy
 ) -> None:
-    once, lock = threading.Event(), threading.Lock()
+    once = threading.Event()
 
+    # SeaweedFS would list no object whose folder was being made while its bucket was deleted, hence `held`.
     def delete_bucket(request: Request) -> None:
-        with lock:
+        with proxy.held():
             if request.method == "PUT" and proxy.count("PUT") > FILES // 2 and not once.is_set():
                 once.set()
                 for item in bucket.list_objects_v2(Bucket=BUCKET).get("Contents", []):
