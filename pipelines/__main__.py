@@ -5,13 +5,8 @@ Run:
 """
 
 import argparse
-import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-
-import psutil
 
 from model.cli.app import read_config
 from model.cli.recipe import read_recipe
@@ -46,22 +41,10 @@ def _run(options: argparse.Namespace) -> list[Path]:
 
     if options.runner == "docker" and options.deploy == "local":
         raise ConfigError("--deploy local: an endpoint in a container of a step ends with it; use --runner subprocess")
-    signal.signal(signal.SIGTERM, _end)
     config = read_config(options.params, options.set)
     arguments = arguments_of(PIPELINES[options.pipeline][1], config, _places(options))
     root = Path("artifacts/pipeline")
     return [run_pipeline(options.pipeline, arguments, runner=options.runner, root=root, cached=not options.no_cache)]
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    """End with the steps that run; kfp would wait for them, and for those that wait for their place."""
-    from pipelines.cache import refuse
-
-    refuse()
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    sys.exit(128 + number)
 
 
 def _places(options: argparse.Namespace) -> Places:

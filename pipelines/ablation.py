@@ -15,7 +15,7 @@ from components.evaluate import evaluate as evaluate_model
 from components.report import report as report_run
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
-from pipelines.platform import CONFIG, accelerated, place, shared
+from pipelines.platform import CONFIG, launched, place
 
 NAME = "residual-mtl-ablation"
 
@@ -54,7 +54,7 @@ def ablation(
                 data_digest=NO_DIGEST,
                 shards=faces.shards,
             )
-            accelerated(shared(place(trained, hours=24)))
+            launched(trained)
             evaluated = evaluate_model(
                 section=evaluate,
                 seed=seed,

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 import psutil
@@ -21,7 +23,7 @@ from model.search import STORAGE
 from model.storage import read_json, write_json
 from pipelines import containers
 from pipelines.acts import cache_acts
-from pipelines.cache import ExactCache, code_digests, install
+from pipelines.cache import ExactCache, code_digests, install, refuse
 from pipelines.compile import PIPELINES
 from pipelines.outcome import Outputs, judge, require
 
@@ -101,17 +103,33 @@ def _call(pipeline: Any, arguments: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _leaving_nothing(runner: Runner, run: str) -> Iterator[None]:
-    """End what a run that is broken off leaves: kfp ends neither its processes nor its containers."""
+    """End what a run that is broken off leaves: kfp ends neither its processes nor its containers.
+
+    At SIGTERM they end first: kfp would wait for steps that run, and then for those that wait for their place.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        refuse()
+        _end_steps(runner, run)
+        sys.exit(128 + number)
+
+    former = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        if runner == "docker":
-            containers.stop(run)
-        else:
-            left = psutil.Process().children(recursive=True)
-            for process in left:
-                process.kill()
-            psutil.wait_procs(left, timeout=10)
+        _end_steps(runner, run)
+        signal.signal(signal.SIGTERM, former)
+
+
+def _end_steps(runner: Runner, run: str) -> None:
+    if runner == "docker":
+        containers.stop(run)
+        return
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=10)
 
 
 def _keep_report(entries: list[Entry], run: Path, failure: str, *, who: str) -> None:

@@ -9,6 +9,8 @@ from kfp import kubernetes
 from kfp.dsl import PipelineConfig, PipelineTask
 
 GPUS = int(os.environ.get("RMTL_TRAIN_GPUS", "1"))
+LAUNCHER = "RMTL_TRAIN_LAUNCHER"
+"""Variable read when a pipeline is compiled: `trainjob` where the step that trains only waits for a job."""
 HOUR_S = 3600
 USER = 10001
 
@@ -74,15 +76,20 @@ def shared(task: PipelineTask) -> PipelineTask:
     return kubernetes.mount_pvc(task, pvc_name=SHARED_CLAIM, mount_path=SHARED_FOLDER)
 
 
-def accelerated(task: PipelineTask) -> PipelineTask:
-    """Ask for the GPUs of `RMTL_TRAIN_GPUS`, a node that has them, and memory that the loader's workers share.
+def launched(task: PipelineTask) -> PipelineTask:
+    """What the step that launches the training has; where it waits for a job no GPU, which the job might lack."""
+    return accelerated(shared(place(task, hours=24)), gpus=0 if os.environ.get(LAUNCHER) == "trainjob" else GPUS)
+
+
+def accelerated(task: PipelineTask, *, gpus: int = GPUS) -> PipelineTask:
+    """Ask for GPUs (those of `RMTL_TRAIN_GPUS`), a node that has them, and memory that the loader's workers share.
 
     The number is fixed when the pipeline is compiled: kfp 2.17 loses a parameter that only the platform reads inside
     an exit handler.
     """
     kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="4Gi")
-    if GPUS:
-        task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(GPUS)
+    if gpus:
+        task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus)
         kubernetes.add_node_selector(task, label_key="nvidia.com/gpu.present", label_value="true")
         kubernetes.add_toleration(task, key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
     return task

@@ -17,7 +17,7 @@ from components.search import search_worker
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
 from pipelines.judge import judge
-from pipelines.platform import CONFIG, REGISTRY, accelerated, place, shared
+from pipelines.platform import CONFIG, REGISTRY, accelerated, launched, place
 
 NAME = "residual-mtl-search"
 STUDY = ("rmtl-s3", "rmtl-search")
@@ -59,5 +59,5 @@ def search(
             data_digest=faces.digest,
             shards=faces.shards,
         )
-        weights = accelerated(shared(place(trained, hours=24))).outputs["weights"]
+        weights = launched(trained).outputs["weights"]
         judge(weights, faces, seed=seed, evaluate=evaluate, register=register)

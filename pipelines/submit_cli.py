@@ -137,9 +137,10 @@ SUBMIT_COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[str]]] = {
 def _prepared(options: argparse.Namespace, *, data_version: str) -> Iterator[tuple[Path, dict[str, Any], Connection]]:
     """The compiled pipeline, its arguments, and the server, which is called last: the rest can be wrong before."""
     server = read_server()
-    if options.launcher == "trainjob":
-        # The step only waits for the job; holding GPUs it might wait for good.
-        os.environ["RMTL_TRAIN_GPUS"] = "0"
+    from pipelines.platform import LAUNCHER
+
+    # Read when the pipelines are imported, below.
+    os.environ[LAUNCHER] = options.launcher
     from model.cli.recipe import read_recipe
     from pipelines.arguments import Places, arguments_of
     from pipelines.compile import PIPELINES, compile_pipeline

@@ -19,7 +19,7 @@ from components.report import report as report_run
 from components.train import train as train_model
 from pipelines.data import prepare, version_of
 from pipelines.judge import judge
-from pipelines.platform import CONFIG, REGISTRY, accelerated, act, place, retried, shared
+from pipelines.platform import CONFIG, REGISTRY, act, launched, place, retried
 
 NAME = "residual-mtl-training"
 
@@ -58,7 +58,7 @@ def training(
         trained = train_model(
             section=train, overrides={}, topology=topology, seed=seed, data_digest=faces.digest, shards=faces.shards
         )
-        weights = accelerated(shared(place(trained, hours=24))).outputs["weights"]
+        weights = launched(trained).outputs["weights"]
         registered = judge(weights, faces, seed=seed, evaluate=evaluate, register=register)
         registration = registered.outputs["registration"]
         packed = place(

@@ -1,9 +1,11 @@
 """The training pipeline in containers: from an empty folder and a data version on S3 to the same metrics."""
 
 import shutil
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -48,6 +50,7 @@ def empty(folder: Path, root: Path) -> Project:
     folder.mkdir()
     for name in ("params.yaml", "dvc.yaml", "data.dvc"):
         shutil.copy(root / name, folder / name)
+    shutil.copytree(root / "recipes", folder / "recipes")
     write_values(folder / "params.yaml", SHORT)
     return Project(folder)
 
@@ -90,27 +93,52 @@ def test_no_secret_is_left_behind(contained: tuple[Project, Run]) -> None:
             assert SECRET.encode() not in path.read_bytes(), path
 
 
+@pytest.fixture
+def start(contained: tuple[Project, Run], places: dict[str, str], train_image: str) -> Callable[..., Any]:
+    """`start(*options)` begins a training in a container that would not end by itself."""
+
+    def begin(*options: str) -> "subprocess.Popen[str]":
+        endless = ("--set", "train.steps_per_epoch=100000")
+        return contained[0].start(
+            "--runner", "docker", "--remote", REMOTE, *endless, *options, RMTL_IMAGE=train_image, **places
+        )
+
+    return begin
+
+
 def test_a_killed_container_fails_the_run_whatever_the_runner_says(
-    contained: tuple[Project, Run], engine: docker.DockerClient, places: dict[str, str], train_image: str
+    contained: tuple[Project, Run], engine: docker.DockerClient, start: Callable[..., Any], train_image: str
 ) -> None:
-    project = contained[0]
-    before = project.runs()
-    process = project.start(
-        *("--runner", "docker", "--remote", REMOTE, "--set", "train.steps_per_epoch=100000"),
-        RMTL_IMAGE=train_image,
-        **places,
-    )
-    deadline = time.monotonic() + 300
-    while not (training := _running(engine, train_image, "train")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    training[0].kill()
+    before = contained[0].runs()
+    process = start()
+    _training(engine, train_image, process, 1)[0].kill()
     _, stderr = process.communicate(timeout=300)
     assert process.returncode not in (0, None)
     assert "step train left no trace" in stderr
-    (run,) = project.runs() - before
+    (run,) = contained[0].runs() - before
     assert not (run / "evaluation.json").exists()
+
+
+def test_sigterm_ends_the_containers_of_rows_and_rows_that_wait_for_their_place(
+    engine: docker.DockerClient, start: Callable[..., Any], train_image: str
+) -> None:
+    """T18: kfp runs two rows of an ablation at once, and would wait for both, and for the third."""
+    process = start("--pipeline", "ablation", "--rows", "row-hard-sharing", "row-residual", "row-association")
+    _training(engine, train_image, process, 2)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert _running(engine, train_image, "train") == []
+
+
+def _training(engine: docker.DockerClient, image: str, process: "subprocess.Popen[str]", number: int) -> list[Any]:
+    """So many containers that train, once they do."""
+    deadline = time.monotonic() + 300
+    while len(training := _running(engine, image, "train")) < number:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return training
 
 
 def _running(engine: docker.DockerClient, image: str, step: str) -> list[docker.models.containers.Container]:

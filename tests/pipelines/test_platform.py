@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipelines.compile import PIPELINES, compile_pipeline
-from pipelines.platform import GPUS, SECRETS, SETTINGS
+from pipelines.platform import GPUS, LAUNCHER, SECRETS, SETTINGS
 
 pytestmark = pytest.mark.pipeline
 
@@ -116,8 +116,21 @@ def test_finished_runs_leave_the_cluster(documents: tuple[Any, Any]) -> None:
     assert int(settings["activeDeadlineSeconds"]) > 0
 
 
+def compiled(root: Path, out: Path, **variables: str) -> list[Path]:
+    command = [sys.executable, "-m", "pipelines", "compile", "--out", str(out)]
+    subprocess.run(command, cwd=root, env=os.environ | variables, check=True, capture_output=True)
+    return sorted(out.iterdir())
+
+
 def test_a_cluster_without_gpus_is_asked_for_none(tmp_path: Path, root: Path) -> None:
-    command = [sys.executable, "-m", "pipelines", "compile", "--out", str(tmp_path)]
-    subprocess.run(command, cwd=root, env=os.environ | {"RMTL_TRAIN_GPUS": "0"}, check=True, capture_output=True)
-    for path in tmp_path.iterdir():
+    for path in compiled(root, tmp_path, RMTL_TRAIN_GPUS="0"):
         assert "nvidia" not in path.read_text()
+
+
+def test_a_step_that_waits_for_a_job_holds_no_gpu_and_search_workers_keep_theirs(tmp_path: Path, root: Path) -> None:
+    paths = compiled(root, tmp_path, **{LAUNCHER: "trainjob"})
+    assert paths
+    for path in paths:
+        executors = next(yaml.safe_load_all(path.read_text()))["deploymentSpec"]["executors"]
+        asking = {name for name, executor in executors.items() if executor["container"].get("resources")}
+        assert asking == {name for name in executors if "search-worker" in name}
