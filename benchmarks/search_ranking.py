@@ -75,7 +75,7 @@ def train_point(key: str, ground: Ground, number: int) -> None:
     full = load_plan(ground.study).overrides | values
     settings: TrainRun = job.run_of(values) if stage.data == CHEAP else overlay(job.run, full)
     folder = ground.folder(stage)
-    drop_foreign(folder, origin_of(settings, read_index(ground.shards)["data_digest"]))
+    drop_foreign(folder, origin_of(settings, read_index(ground.shards)))
     began = time.monotonic()
     metrics = train(settings, shards=ground.shards, out=folder).metrics
     found = {

@@ -21,6 +21,8 @@ from model.errors import StorageError
 from model.s3 import read_object
 
 PACK_SEPARATOR = "!"
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""What a write that finds no room fails with."""
 
 
 def read_bytes(address: str, root: Path = Path()) -> bytes:
@@ -62,16 +64,31 @@ def atomic_path(target: Path) -> Iterator[Path]:
         yield temporary
         _replace(temporary, target, scratch)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno not in (*FULL, errno.EROFS, errno.EACCES):
             raise
         written = sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file())
-        free = shutil.disk_usage(target.parent).free
         raise StorageError(
-            f"{target}: cannot be written after {written} bytes ({error.strerror}; {free} bytes free); "
+            f"{target}: cannot be written after {written} bytes ({error.strerror}; {_free(target)} bytes free); "
             "make room or choose another folder, what was there before is unchanged"
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append to a file, which is there from now on.
+
+    Raises:
+        StorageError: the disk is full or the place cannot be written; the message names path and bytes.
+    """
+    try:
+        with path.open("a") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: {len(text)} bytes cannot be appended ({error.strerror}; {_free(path)} bytes free); "
+            "make room, then run the same again"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -117,6 +134,10 @@ def digest_tree(path: Path) -> str:
     return digest_bytes(
         "".join(f"{file.relative_to(path).as_posix()}\0{digest_file(file)}\n" for file in files).encode()
     )
+
+
+def _free(path: Path) -> int:
+    return shutil.disk_usage(path.parent).free
 
 
 def _replace(temporary: Path, target: Path, scratch: Path) -> None:

@@ -5,6 +5,7 @@ Run:
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -29,13 +30,14 @@ def main() -> int:
     return 0
 
 
-def _compile(options: argparse.Namespace) -> list[Path]:
+def _compile(options: argparse.Namespace) -> list[str]:
     from pipelines.compile import compile_all
 
-    return compile_all(options.out)
+    paths = [str(path) for path in compile_all(options.out)]
+    return [json.dumps(paths)] if options.json else paths
 
 
-def _run(options: argparse.Namespace) -> list[Path]:
+def _run(options: argparse.Namespace) -> list[str]:
     from pipelines.compile import PIPELINES
     from pipelines.local import run_pipeline
 
@@ -44,7 +46,8 @@ def _run(options: argparse.Namespace) -> list[Path]:
     config = read_config(options.params, options.set)
     arguments = arguments_of(PIPELINES[options.pipeline][1], config, _places(options))
     root = Path("artifacts/pipeline")
-    return [run_pipeline(options.pipeline, arguments, runner=options.runner, root=root, cached=not options.no_cache)]
+    result = run_pipeline(options.pipeline, arguments, runner=options.runner, root=root, cached=not options.no_cache)
+    return [json.dumps({"result": str(result), "run": str(result.parent)}) if options.json else str(result)]
 
 
 def _places(options: argparse.Namespace) -> Places:
@@ -62,7 +65,11 @@ def _places(options: argparse.Namespace) -> Places:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="rmtl pipeline", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    compile_parser = commands.add_parser("compile", help="write the pipelines as YAML")
+    compile_parser = commands.add_parser(
+        "compile",
+        help="write the pipelines as YAML",
+        epilog="Example: rmtl pipeline compile --out pipelines/compiled",
+    )
     compile_parser.add_argument("--out", type=Path, default=Path("pipelines/compiled"))
     run = commands.add_parser(
         "run",
@@ -76,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--repository", default=".", help="where the Git revision is looked up")
     run.add_argument("--remote", default="benchmarks/store", help="DVC remote: a folder or s3://")
     run.add_argument("--deploy", choices=["none", "local", "kserve"], default="none")
+    for parsed in (compile_parser, run):
+        parsed.add_argument("--json", action="store_true", help="print the result as JSON")
     add_submit_parsers(commands)
     return parser
 

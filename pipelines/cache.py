@@ -11,16 +11,17 @@ from kfp import dsl
 from kfp.local import cache
 from kfp.local.cache import LocalCache
 
-import model
 from components.step import DIGEST
 from model.errors import ConfigError, StorageError
+from model.source import TRAINING, digest_source
 from model.storage import digest_bytes, digest_tree
+from model.weights import file_digest
 from pipelines.acts import ACTS, stands
 
 OTHER_SOURCES = {
     "resolve": ["model/data/ingest.py"],
     "ingest": ["model/data/ingest.py"],
-    "search-worker": ["model/search", "model/train", "model/net"],
+    "search-worker": ["model/search", *TRAINING],
     "choose": ["model/search", "components/pages.py"],
     "compare": ["components/pages.py"],
     "evaluate-champion": [
@@ -34,6 +35,8 @@ OTHER_SOURCES = {
     "deploy": ["model/serving"],
 }
 """Source of the steps that are no stage of dvc.yaml."""
+
+TRAINS = ("train", "search-worker")
 
 SHOWN = {
     "validate": ["components/pages.py"],
@@ -117,27 +120,28 @@ def step_of(component_name: str) -> str:
     return re.sub(r"-\d+$", "", component_name.removeprefix("comp-"))
 
 
+def starting_from(code: Mapping[str, str], start: str) -> dict[str, str]:
+    """What stands for the source of each step, with the weights that training starts from: a path tells not which.
+
+    Raises:
+        CheckpointError: there are no weights.
+    """
+    if not start:
+        return dict(code)
+    content = file_digest(Path(start))
+    return {step: f"{digest} {content}" if step in TRAINS else digest for step, digest in code.items()}
+
+
 def code_digests(stages: Path) -> dict[str, str]:
     """Digest of the source of each step: what its stage of dvc.yaml depends on, else what `OTHER_SOURCES` has.
 
     Raises:
         ConfigError: the file is missing or no DVC pipeline.
     """
-    folder = Path(model.__file__).parent.parent
     try:
         tree = yaml.safe_load(stages.read_text())["stages"]
         sources = {name: [item for item in stage["deps"] if item.startswith("model/")] for name, stage in tree.items()}
     except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ConfigError(f"{stages}: not a DVC pipeline: {error}; run in the folder of the project") from error
     sources = sources | OTHER_SOURCES
-    return {name: _digest([folder / item for item in items + SHOWN.get(name, [])]) for name, items in sources.items()}
-
-
-def _digest(paths: list[Path]) -> str:
-    return digest_bytes("\n".join(_source_digest(path) for path in sorted(paths)).encode())
-
-
-def _source_digest(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(path.rglob("*"))
-    kept = (file for file in files if file.is_file() and "__pycache__" not in file.parts)
-    return digest_bytes("".join(f"{file.name} {digest_tree(file)}\n" for file in kept).encode())
+    return {name: digest_source(items + SHOWN.get(name, [])) for name, items in sources.items()}

@@ -20,10 +20,10 @@ from components.pages import run_report
 from model.cli.workspace import DEPLOYMENT
 from model.errors import FaceError
 from model.search import STORAGE
-from model.storage import read_json, write_json
+from model.storage import atomic_path, read_json, write_json
 from pipelines import containers
 from pipelines.acts import cache_acts
-from pipelines.cache import ExactCache, code_digests, install, refuse
+from pipelines.cache import ExactCache, code_digests, install, refuse, starting_from
 from pipelines.compile import PIPELINES
 from pipelines.outcome import Outputs, judge, require
 
@@ -64,7 +64,7 @@ def run_pipeline(short: str, arguments: Mapping[str, Any], *, runner: Runner, ro
         chosen: Any = containers.runner(run.name, remote=str(arguments["remote"]))
     else:
         code, chosen = code_digests(Path("dvc.yaml")), local.SubprocessRunner(use_venv=False)
-    exact = ExactCache(root / "cache", code)
+    exact = ExactCache(root / "cache", starting_from(code, str(arguments["train"]["start_from"])))
     install(exact if cached else None)
     cache_acts(PIPELINES[short][1])
     local.init(runner=chosen, pipeline_root=str(root), raise_on_error=True, enable_caching=cached)
@@ -145,7 +145,8 @@ def _keep(outputs: Outputs, run: Path, result: str) -> Path:
     for step, (name, file, kept) in KEPT.items():
         found = outputs.get(step, [])
         if len(found) == 1:
-            shutil.copyfile(found[0][name] / file if file else found[0][name], run / kept)
+            with atomic_path(run / kept) as temporary:
+                shutil.copyfile(found[0][name] / file if file else found[0][name], temporary)
     if outputs.get("deploy"):
         # Where `rmtl deploy` would have written it, and `rmtl lineage` looks.
         write_json(DEPLOYMENT, read_json(run / KEPT["deploy"][2]))

@@ -3,14 +3,17 @@
 import json
 import re
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 
 from model.cli.predict import drawn_names
+from model.config import Config, dump_config, flatten, load_config
 from tests.command import Command
 from tests.kfp_server import TOKEN, run_kfp
+from tests.untrained import make_weights
 
 COMMANDS = (
     "index",
@@ -79,6 +82,28 @@ def test_a_recipe_changes_values_and_keeps_comments(rmtl: Command, workspace: Pa
     assert "kind: cross" not in after
 
 
+def test_values_are_listed_as_lines_or_as_one_mapping(rmtl: Command, workspace: Path) -> None:
+    values = flatten(dump_config(load_config(workspace / "params.yaml")))
+    assert json.loads(rmtl("recipe", "--show", "--json", cwd=workspace).stdout) == values
+    assert f"train.lr: {values['train.lr']}" in rmtl("recipe", "--show", cwd=workspace).stdout.splitlines()
+
+
+def test_a_recipe_tells_as_json_what_it_wrote(rmtl: Command, workspace: Path) -> None:
+    written = json.loads(rmtl("recipe", "row-hard-sharing", "--json", cwd=workspace).stdout)
+    assert (written["params"], written["recipe"]) == ("params.yaml", "row-hard-sharing")
+    values = flatten(dump_config(load_config(workspace / "params.yaml")))
+    assert written["values"].items() <= values.items()
+
+
+def test_plots_are_listed_as_lines_or_as_one_list(rmtl: Command, workspace: Path) -> None:
+    names = [f"reports/plots/{name}.png" for name in ("confusion", "reliability")]
+    (workspace / "reports/plots").mkdir(parents=True)
+    for name in names:
+        (workspace / name).touch()
+    assert rmtl("plot", "evaluation", cwd=workspace).stdout.split() == names
+    assert json.loads(rmtl("plot", "evaluation", "--json", cwd=workspace).stdout) == names
+
+
 def test_an_unknown_recipe_lists_those_that_exist(rmtl: Command, workspace: Path) -> None:
     result = rmtl("recipe", "nonsense", cwd=workspace)
     assert result.returncode == 2
@@ -99,6 +124,14 @@ def test_predict_without_weights_says_how_to_get_some(rmtl: Command, workspace: 
     result = rmtl("predict", "photo.jpg", cwd=workspace)
     assert result.returncode == 1
     assert "rmtl data pull" in result.stderr
+
+
+def test_answers_are_json_lines_asked_for_or_not(rmtl: Command, workspace: Path, config: Config) -> None:
+    make_weights(config, workspace / "artifacts/train", seed=0)
+    (workspace / "text.jpg").write_text("Not a picture at all.")
+    plain, asked = (rmtl("predict", "text.jpg", *options, cwd=workspace) for options in ([], ["--json"]))
+    assert asked == plain
+    assert json.loads(asked.stdout)["error"]["code"] == "not_an_image"
 
 
 def test_a_malformed_case_is_named_by_line(rmtl: Command, workspace: Path) -> None:
@@ -124,8 +157,51 @@ def test_doctor_reports_a_dead_service_with_exit_code_5(
     assert "away  mlflow" in result.stdout
 
 
+@pytest.mark.parametrize("address", ["mysql://host/db", "file:///runs", "postgresql+nodriver://host/db", "http://"])
+def test_doctor_takes_no_address_that_the_registry_refuses(
+    rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    result = rmtl("doctor", cwd=root)
+    assert result.returncode == 5
+    assert "away  mlflow" in result.stdout
+
+
 @pytest.mark.parametrize(
-    "address", ["mysql+pymysql://ada:hidden@host/db", "postgresql://ada:hid/den@host/db", "http://mlflow..svc:5000"]
+    ("address", "line"),
+    [
+        ("postgresql+psycopg://ada:hidden@127.0.0.1:9/db", "away  search storage     its host does not answer"),
+        ("postgresql+psycopg://ada:hid/den@127.0.0.1:hid/db", "away  search storage     its address is none"),
+        ("hidden", "away  search storage     its address is none"),
+        ("oracle+hidden://ada:hidden@host/db", "away  search storage     its address is none"),
+        ("postgresql+psycopg:///db?password=hidden", "note  search storage     not asked: its address names no host"),
+        ("sqlite:///study.db", "ok    search storage     a file of SQLite"),
+    ],
+)
+def test_doctor_asks_the_host_of_a_search_and_shows_no_password(
+    rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch, address: str, line: str
+) -> None:
+    monkeypatch.setenv("RMTL_SEARCH_STORAGE", address)
+    result = rmtl("doctor", cwd=root)
+    assert line in result.stdout
+    assert result.returncode == (5 if line.startswith("away") else 0)
+    assert not re.search("hid|Traceback", result.stdout + result.stderr)
+
+
+def test_doctor_finds_a_search_storage_that_answers(rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"postgresql+psycopg://ada:hidden@127.0.0.1:{server.getsockname()[1]}/db"
+        monkeypatch.setenv("RMTL_SEARCH_STORAGE", address)
+        assert "ok    search storage     its host answers" in rmtl("doctor", cwd=root).stdout
+
+
+def test_doctor_advises_only_ports_that_somebody_reads(rmtl: Command, root: Path) -> None:
+    names = [item["name"] for item in json.loads(rmtl("doctor", "--json", cwd=root).stdout)]
+    assert [name for name in names if name.startswith("port ")] == ["port endpoint"]
+
+
+@pytest.mark.parametrize(
+    "address", ["mysql+pymysql://ada:hid/den@host/db", "postgresql://ada:hid/den@host/db", "http://mlflow..svc:5000"]
 )
 def test_doctor_shows_no_password_and_no_traceback(
     rmtl: Command, root: Path, monkeypatch: pytest.MonkeyPatch, address: str
@@ -192,3 +268,27 @@ def test_a_folder_that_no_unrestricted_source_names_never_enters_the_bundled_sto
     repository.close()
     assert rmtl("data", "push", "--remote", remote, cwd=workspace).returncode == 0
     assert len(list((workspace / "store/files/md5").glob("*/*"))) == 2
+
+
+def test_the_state_of_the_data_is_one_json_object(rmtl: Command, workspace: Path) -> None:
+    (workspace / "data").mkdir()
+    (workspace / "data/labels.jsonl").write_text("first")
+    repository = Repo.init(str(workspace), no_scm=True)
+    (workspace / ".dvc/config").write_text("[core]\n    no_scm = true\n['remote \"bundled\"']\n    url = ../store\n")
+    repository.add(str(workspace / "data"))
+    (workspace / "store").mkdir()
+    pushed = rmtl("data", "status", "--json", cwd=workspace)
+    states = json.loads(pushed.stdout)
+    assert pushed.returncode == 0
+    assert (states["data"], states["weights"], states["weights_remote"]) == ({}, None, None)
+    assert set(states["data_remote"].values()) == {"new"}
+    (workspace / "data/labels.jsonl").unlink()
+    (workspace / "data/labels.jsonl").write_text("second")
+    (workspace / "weights").mkdir()
+    (workspace / "weights/weights.safetensors").write_text("weights")
+    repository.add(str(workspace / "weights"))
+    repository.close()
+    states = json.loads(rmtl("data", "status", "--json", cwd=workspace).stdout)
+    assert states["data"] == {"data.dvc": [{"changed outs": {"data": "modified"}}]}
+    assert states["weights"] == {}
+    assert set(states["weights_remote"].values()) == {"new"}

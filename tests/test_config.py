@@ -46,6 +46,11 @@ def test_an_unknown_override_is_an_error() -> None:
         load_config(PARAMS, {"train.learning_rate": 0.1})
 
 
+def test_all_unknown_overrides_are_named_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"train\.learning_rate, search\.steps: params\.yaml has no such key"):
+        load_config(PARAMS, {"train.learning_rate": 0.1, "train.lr": 0.1, "search.steps": 1})
+
+
 def test_an_unknown_key_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"train\.rate"):
         parse_config({**TREE, "train": {**TREE["train"], "rate": 1}}, origin="params.yaml")

@@ -13,7 +13,7 @@ from model import storage
 from model.archives import TarReader
 from model.errors import StorageError
 from model.s3 import s3_client
-from model.storage import atomic_path, digest_bytes, digest_file, read_bytes, read_json, write_json
+from model.storage import append_text, atomic_path, digest_bytes, digest_file, read_bytes, read_json, write_json
 from tests.data.layouts import make_pack
 
 
@@ -120,6 +120,12 @@ except StorageError as error:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "big.bin: cannot be written after 10000 bytes" in result.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_names_the_file_that_is_appended_to_and_the_bytes() -> None:
+    """T19."""
+    with pytest.raises(StorageError, match=r"/dev/full: 4 bytes cannot be appended \(No space left.*bytes free"):
+        append_text(Path("/dev/full"), "text")
 
 
 def test_a_killed_writer_leaves_the_former_file(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def execute(key: str, places: Places) -> None:
         raise ConfigError(f"{places.study}: no run {key}")
     config, folder = run_config(study, run, places.params), places.folder(run)
     prepared = prepare(config, run.data, run.fraction, data=places.data, results=places.results)
-    drop_foreign(folder, origin_of(config.run, read_index(prepared.shards)["data_digest"]))
+    drop_foreign(folder, origin_of(config.run, read_index(prepared.shards)))
     resumed, began = folder.exists(), time.monotonic()
     trained = train(config.run, shards=prepared.shards, out=folder)
     middle = time.monotonic()

@@ -116,7 +116,7 @@ def train_best(plan: Plan, run: Run, ground: Ground) -> dict[str, Any]:
     tuned = _tuned(plan, run, ground)
     config, folder = run_config(plan, run, ground.params), ground.folder(run)
     full = overlay(config.run, tuned)
-    drop_foreign(folder, origin_of(full, read_index(ground.shards)["data_digest"]))
+    drop_foreign(folder, origin_of(full, read_index(ground.shards)))
     began = time.monotonic()
     trained = train(full, shards=ground.shards, out=folder)
     seconds = time.monotonic() - began

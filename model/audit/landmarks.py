@@ -65,7 +65,7 @@ def train_landmark_net(
     write_manifest(manifest, faces)
     write_shards(shard, manifest=manifest, data=data, out=shards)
     alone = overlaid(run, {**_POINTS_ALONE, "train.epochs": config.epochs, "train.val_every": config.epochs})
-    drop_foreign(weights, origin_of(alone, read_index(shards)["data_digest"]))
+    drop_foreign(weights, origin_of(alone, read_index(shards)))
     train(alone, shards=shards, out=weights)
     return FaceNet.load(weights)
 

@@ -16,14 +16,16 @@ _COLUMNS = ("version", "requests", "errors", "mean_ms", "slowest_ms")
 
 def change(config: Config, share: float, *, as_json: bool) -> None:
     """Begin a canary of the registry's challenger, or end the one that runs where `share` is 0."""
-    from model.serving import trial
+    from model.serving import running, trial
 
     if share == 0:
         show({"ended": trial.end(workspace.SERVE)}, as_json=as_json)
         return
     trial.check(share, workspace.SERVE)
-    archive = _challenger_archive(config)
-    begun = trial.begin(config.deploy, archive=archive, state=workspace.SERVE, share=share)
+    # From the download to the server's own copy, nobody else writes there.
+    with running.alone(workspace.CANARY):
+        archive = _challenger_archive(config)
+        begun = trial.begin(config.deploy, archive=archive, state=workspace.SERVE, share=share)
     show(to_json(begun), as_json=as_json)
 
 

@@ -1,14 +1,15 @@
 """`rmtl data`: data versions between this folder and the DVC remote; published weights come from the bundled store."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from model.cli.app import PARAMS_FILE, Params, app, read_config
+from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
 from model.config import Config
 from model.data.remote import dvc_environment, lack_of_room, write_remote
 from model.data.versions import DATA, POINTER, files_of, stores_of
@@ -21,6 +22,8 @@ app.add_typer(group, name="data")
 BUNDLED = "bundled"
 S3_NAME = "s3"
 PUBLISHED = Path("weights.dvc")
+STATES = ("data", "data_remote", "weights", "weights_remote")
+"""What `rmtl data status` tells; without published weights the last two are null."""
 
 Remote = Annotated[str | None, typer.Option("--remote", help="Name of a DVC remote; by default S3 where configured.")]
 
@@ -51,16 +54,21 @@ def push(remote: Remote = None, params: Params = PARAMS_FILE) -> None:
 
 
 @group.command()
-def status(remote: Remote = None) -> None:
+def status(remote: Remote = None, as_json: AsJson = False) -> None:
     """Compare this folder with data.dvc and with the remote, and the published weights with theirs.
 
     Example: rmtl data status
     """
-    _dvc("status", POINTER)
-    _dvc("status", POINTER, "--cloud", "--remote", _chosen(remote))
+    questions = {"data": [POINTER], "data_remote": [POINTER, "--cloud", "--remote", _chosen(remote)]}
     if PUBLISHED.is_file():
-        _dvc("status", str(PUBLISHED))
-        _dvc("status", str(PUBLISHED), "--cloud", "--remote", BUNDLED)
+        weights = str(PUBLISHED)
+        questions |= {"weights": [weights], "weights_remote": [weights, "--cloud", "--remote", BUNDLED]}
+    if as_json:
+        answers = {name: _dvc_json("status", *question) for name, question in questions.items()}
+        show(dict.fromkeys(STATES) | answers, as_json=True)
+        return
+    for question in questions.values():
+        _dvc("status", *question)
 
 
 def _chosen(remote: str | None) -> str:
@@ -103,15 +111,25 @@ def _refuse_restricted(config: Config) -> None:
         )
 
 
-def _dvc(*arguments: str) -> None:
+def _dvc_json(*arguments: str) -> Any:
+    """What DVC answers with `--json`."""
+    answer = _dvc(*arguments, "--json", stdout=subprocess.PIPE)
+    try:
+        return json.loads(answer)
+    except ValueError as error:
+        raise ServiceError(f"dvc {' '.join(arguments)} --json: no JSON: {answer[:200]}") from error
+
+
+def _dvc(*arguments: str, stdout: int | None = None) -> str:
     place = os.environ.get("RMTL_S3_REMOTE") if S3_NAME in arguments else None
     if place:
         # Says in seconds and plainly what DVC would take minutes to find out, or would hide.
         probe(place)
     command = [sys.executable, "-m", "dvc", *arguments]
-    code = subprocess.run(command, check=False, env=dvc_environment()).returncode
-    if code:
-        raise _failure(arguments, code, place)
+    done = subprocess.run(command, check=False, env=dvc_environment(), stdout=stdout, text=True)
+    if done.returncode:
+        raise _failure(arguments, done.returncode, place)
+    return done.stdout or ""
 
 
 def _failure(arguments: tuple[str, ...], code: int, place: str | None) -> FaceError:

@@ -15,18 +15,21 @@ from urllib.parse import urlparse
 import typer
 
 from model.cli.app import AsJson, app
-from model.errors import FaceError, ServiceError
+from model.errors import ConfigError, FaceError, ServiceError
+from model.search import STORAGE
 
 PACKAGES = ("torch", "mlflow", "dvc", "boto3", "great-expectations", "optuna", "kfp", "torchserve")
-PORTS = {"endpoint": "RMTL_PORT", "mlflow ui": "RMTL_MLFLOW_PORT"}
+PORT = "RMTL_PORT"
 LOW_DISK_BYTES = 5 * 1024**3
 KUBEFLOW_S = 60
+HTTP_PORTS = {"http": 80, "https": 443}
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 Status = Literal["ok", "note", "away"]
 
 
 class Finding(NamedTuple):
-    """One line; `away` is a configured service that does not answer."""
+    """One line; `away` is a configured service that does not answer, or whose address cannot work."""
 
     name: str
     status: Status
@@ -68,19 +71,18 @@ def _java() -> Iterator[Finding]:
         yield Finding("java", "note", str(error))
 
 
-def _ports() -> Iterator[Finding]:
+def _port() -> Iterator[Finding]:
     from model.serving.torchserve import is_port
 
-    for name, variable in PORTS.items():
-        port = os.environ.get(variable)
-        if port is None:
-            yield Finding(f"port {name}", "ok", f"a free one is taken; set {variable} to fix it")
-        elif not is_port(port):
-            yield Finding(f"port {name}", "note", f"{variable}={port} is no port number from 1 to 65535")
-        elif _listens("127.0.0.1", int(port)):
-            yield Finding(f"port {name}", "note", f"{port} is in use; stop its owner or change {variable}")
-        else:
-            yield Finding(f"port {name}", "ok", f"{port} is free")
+    name, port = "port endpoint", os.environ.get(PORT)
+    if port is None:
+        yield Finding(name, "ok", f"a free one is taken; set {PORT} to fix it")
+    elif not is_port(port):
+        yield Finding(name, "note", f"{PORT}={port} is no port number from 1 to 65535")
+    elif _listens("127.0.0.1", int(port)):
+        yield Finding(name, "note", f"{port} is in use; stop its owner or change {PORT}")
+    else:
+        yield Finding(name, "ok", f"{port} is free")
 
 
 def _disk() -> Iterator[Finding]:
@@ -102,12 +104,32 @@ def _dvc_remote() -> Iterator[Finding]:
 
 
 def _mlflow() -> Iterator[Finding]:
-    address = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not address.startswith(("http://", "https://", "postgres")):
-        shown = _without_user(address)
-        yield Finding("mlflow", "ok", shown or "local file mlflow.db; set MLFLOW_TRACKING_URI for a server")
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        yield Finding("mlflow", "ok", "local file mlflow.db; set MLFLOW_TRACKING_URI for a server")
         return
-    yield _reachable("mlflow", address, "start it, or unset MLFLOW_TRACKING_URI to work in a local file")
+    try:
+        from model.registry.client import tracking_uri
+
+        address = tracking_uri()
+    except ImportError:
+        yield Finding("mlflow", "note", "not asked: mlflow is not installed here")
+        return
+    except ConfigError as error:
+        # Its head repeats what was set, which need not look like an address and may hold a password.
+        advice = str(error).rpartition(": ")[2]
+        yield Finding("mlflow", "away", f"MLFLOW_TRACKING_URI cannot be used: {advice}")
+        return
+    advice = "start it, or unset MLFLOW_TRACKING_URI to work in a local file"
+    ask = _server if address.startswith("http") else _database
+    yield ask("mlflow", address, advice)
+
+
+def _search_storage() -> Iterator[Finding]:
+    address = os.environ.get(STORAGE)
+    if not address:
+        yield Finding("search storage", "ok", f"not configured; set {STORAGE} for workers on several machines")
+        return
+    yield _database("search storage", address, f"start it, correct {STORAGE}, or unset it to search in a local file")
 
 
 def _s3() -> Iterator[Finding]:
@@ -143,18 +165,43 @@ def _token() -> Iterator[Finding]:
     yield Finding("endpoint token", "ok", known)
 
 
-def _reachable(name: str, address: str, advice: str) -> Finding:
+def _server(name: str, address: str, advice: str) -> Finding:
     parts = urlparse(address)
     try:
         given = parts.port
     except ValueError:
         # Its message has the text before the port, which may be a password.
         return Finding(name, "away", f"the port of its address is no number; {advice}")
-    port = given or {"http": 80, "https": 443}.get(parts.scheme, 5432)
+    port = given or HTTP_PORTS.get(parts.scheme)
+    if parts.hostname is None or port is None:
+        return Finding(name, "away", f"its address names no host; {advice}")
     place = f"{parts.scheme}://{parts.hostname}:{port}"
-    if _listens(parts.hostname or "", port):
+    if _listens(parts.hostname, port):
         return Finding(name, "ok", place)
     return Finding(name, "away", f"{place} does not answer; {advice}")
+
+
+def _database(name: str, address: str, advice: str) -> Finding:
+    """Whether the host of an SQLAlchemy address answers; the address may hold a password, so no part of it is shown."""
+    try:
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        url = make_url(address)
+        url.get_dialect().import_dbapi()
+    except ImportError:
+        return Finding(name, "away", "the driver of its database is not installed; for Postgres: the extra `postgres`")
+    except (ArgumentError, ValueError):
+        return Finding(name, "away", f"its address is none that SQLAlchemy can use; {advice}")
+    kind = url.get_backend_name()
+    if kind == "sqlite":
+        return Finding(name, "ok", "a file of SQLite")
+    port = url.port or DATABASE_PORTS.get(kind)
+    if not url.host or port is None:
+        return Finding(name, "note", f"not asked: its address names no {'port' if url.host else 'host'}")
+    if _listens(url.host, port):
+        return Finding(name, "ok", f"its host answers ({kind})")
+    return Finding(name, "away", f"its host does not answer ({kind}); {advice}")
 
 
 def _listens(host: str, port: int) -> bool:
@@ -165,18 +212,14 @@ def _listens(host: str, port: int) -> bool:
         return False
 
 
-def _without_user(address: str) -> str:
-    scheme, separator, rest = address.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-
 _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _packages,
     _java,
-    _ports,
+    _port,
     _disk,
     _dvc_remote,
     _mlflow,
+    _search_storage,
     _s3,
     _kubeflow,
     _token,

@@ -1,18 +1,20 @@
 """`rmtl plot`: draws the search, and names the pictures of the evaluation."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from model.cli import workspace
-from model.cli.app import PARAMS_FILE, Params, app, read_config
+from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config
 
 
 @app.command()
 def plot(
     what: Annotated[str, typer.Argument(help="search or evaluation")],
     params: Params = PARAMS_FILE,
+    as_json: AsJson = False,
 ) -> None:
     """Draw front, history and importances of the search (reports/search.html), or list the plots of the evaluation.
 
@@ -25,8 +27,9 @@ def plot(
             paths = _evaluation()
         case _:
             raise typer.BadParameter("need search or evaluation")
-    for path in paths:
-        typer.echo(path)
+    names = [str(path) for path in paths]
+    for line in [json.dumps(names)] if as_json else names:
+        typer.echo(line)
 
 
 def _search(params: Path) -> list[Path]:

@@ -35,6 +35,7 @@ def predict(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="File for the JSON lines; else standard output.")] = None,
     draw: Annotated[Path, typer.Option("--draw", help="Folder for the drawn pictures of IMAGE arguments.")] = DRAWN,
+    as_json: Annotated[bool, typer.Option("--json", help="Changes nothing: the answers are JSON lines.")] = False,
 ) -> None:
     """Find the 68 points and the apparent expression of each face; a JSON line a picture.
 

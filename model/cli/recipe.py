@@ -8,7 +8,7 @@ import typer
 import yaml
 from ruamel.yaml import YAML
 
-from model.cli.app import PARAMS_FILE, Params, app
+from model.cli.app import PARAMS_FILE, AsJson, Params, app, show
 from model.config import dump_config, flatten, load_config
 from model.errors import ConfigError
 from model.storage import atomic_path
@@ -21,21 +21,24 @@ def recipe(
     name: Annotated[str | None, typer.Argument(help="File of recipes/ without its suffix.")] = None,
     params: Params = PARAMS_FILE,
     show_keys: Annotated[bool, typer.Option("--show", help="List every dotted name and its value.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a recipe's values into params.yaml; comments and order stay.
 
     Example: rmtl recipe real-cpu && dvc repro
     """
     if show_keys:
-        for key, value in flatten(dump_config(load_config(params))).items():
-            typer.echo(f"{key}: {value}")
+        _list(flatten(dump_config(load_config(params))), as_json=as_json)
     elif name is None:
         raise ConfigError(f"name a recipe: {', '.join(_names())}")
     else:
         values = read_recipe(name)
         load_config(params, values)
         write_values(params, values)
-        typer.echo(f"{params}: {len(values)} values of recipe {name}; `dvc repro` does the rest")
+        if as_json:
+            show({"params": params, "recipe": name, "values": values}, as_json=True)
+        else:
+            typer.echo(f"{params}: {len(values)} values of recipe {name}; `dvc repro` does the rest")
 
 
 def read_recipe(name: str) -> dict[str, Any]:
@@ -74,6 +77,14 @@ def write_values(params: Path, values: Mapping[str, Any], *, comment: str = "") 
             node.yaml_add_eol_comment(comment, leaf)
     with atomic_path(params) as temporary:
         editor.dump(tree, temporary)
+
+
+def _list(values: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        show(values, as_json=True)
+        return
+    for key, value in values.items():
+        typer.echo(f"{key}: {value}")
 
 
 def _names() -> list[str]:

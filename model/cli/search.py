@@ -24,7 +24,7 @@ def search(
     params: Params = PARAMS_FILE,
     overrides: Overrides = None,
     *,
-    workers: Annotated[int, typer.Option("--workers", min=1, max=4, help="Processes on this machine.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes on this machine.")] = 1,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="Finished trials; else search.trials.")] = None,
     processes: Annotated[int, typer.Option("--processes", min=1, help="Processes that train one trial together.")] = 1,
     apply: Annotated[bool, typer.Option("--apply", help="Write the choice into the params file.")] = False,

@@ -1,5 +1,7 @@
 """`rmtl deploy`: the champion behind an endpoint on this machine, or a model in the foreground of a container."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -68,8 +70,8 @@ def deploy(
     if update:
         show(to_json(update_endpoint(config)), as_json=as_json)
         return
-    archive = _champion_archive(config, workspace.DEPLOYED)
-    deployment = server.start(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
+    with _deployed(config) as archive:
+        deployment = server.start(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
     show(to_json(deployment), as_json=as_json)
 
 
@@ -79,11 +81,25 @@ def _check_modes(*asked: bool) -> None:
 
 
 def update_endpoint(config: Config) -> Deployment:
-    """Serve the champion in the place of what runs, without a failed request."""
+    """Serve the champion in the place of what runs, without a failed request.
+
+    Raises:
+        ServiceError: another deployment is under way, or as `replace`.
+        FaceError: as `fetch_champion`, `package` and `replace`.
+    """
     from model.serving.rollout import replace
 
-    archive = _champion_archive(config, workspace.DEPLOYED)
-    return replace(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
+    with _deployed(config) as archive:
+        return replace(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
+
+
+@contextmanager
+def _deployed(config: Config) -> Iterator[Path]:
+    """The champion's archive in its folder, where no other deployment writes until the block ends."""
+    from model.serving import running
+
+    with running.alone(workspace.DEPLOYED):
+        yield _champion_archive(config, workspace.DEPLOYED)
 
 
 def _serve(config: Config, weights: Path | None, host: str, protocol: str, *, as_json: bool) -> None:

@@ -84,7 +84,7 @@ def train(
 
     config = read_config(params, overrides)
     topology = parse_topology({"launcher": launcher, "nodes": nodes, "processes": processes})
-    drop_foreign(workspace.TRAIN, origin_of(config.run, read_index(workspace.SHARDS)["data_digest"]))
+    drop_foreign(workspace.TRAIN, origin_of(config.run, read_index(workspace.SHARDS)))
     with open_log(config.register_.experiment, spool=workspace.TRAIN / "metrics.jsonl") as log:
         result = launch_training(config.run, shards=workspace.SHARDS, out=workspace.TRAIN, topology=topology, log=log)
     show(to_json(result), as_json=as_json)

@@ -168,17 +168,21 @@ def override(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     """A copy of `tree` with each dotted name set; names of absent keys are errors.
 
     Raises:
-        ConfigError: a dotted name that params.yaml does not have.
+        ConfigError: every dotted name that params.yaml does not have.
     """
     result: dict[str, Any] = _copy(tree)
+    unknown = []
     for name, value in values.items():
         *parents, leaf = name.split(".")
         node: Any = result
         for part in parents:
             node = node.get(part) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or leaf not in node:
-            raise ConfigError(f"{name}: params.yaml has no such key; `rmtl recipe --show` lists them")
-        node[leaf] = _copy(value)
+        if isinstance(node, dict) and leaf in node:
+            node[leaf] = _copy(value)
+        else:
+            unknown.append(name)
+    if unknown:
+        raise ConfigError(f"{', '.join(unknown)}: params.yaml has no such key; `rmtl recipe --show` lists them")
     return result
 
 

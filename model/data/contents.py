@@ -24,6 +24,8 @@ from model.storage import digest_file
 _LARGEST_JSON = 1 << 24
 _ARCHIVE_ENTRIES = 1000
 _HEAD = 265
+UNREADABLE = "unreadable"
+"""What stands for the weights that others began from where their description cannot be read."""
 _META = "meta.json"
 _DAMAGED = (
     OSError,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from model.data.contents import Contents, Trained
+from model.data.contents import UNREADABLE, Contents, Trained
 from model.data.versions import DATA, POINTER, DataVersion, Store, is_listing, read_listing, stores_of, versions_of
 from model.schema import SPLITS, FaceRecord
 from model.storage import PACK_SEPARATOR
@@ -210,7 +210,7 @@ def _trained(
         ways = [_roles(faces)] if faces else []
         for digest in _ancestors(item, known):
             if digest not in known:
-                unseen.append(Unseen(f"{item.kind} {name}", f"it began from weights {digest[:12]}, not known here"))
+                unseen.append(Unseen(f"{item.kind} {name}", _unknown(digest)))
                 continue
             more = data.get(known[digest].data_digest, ())
             faces += more
@@ -230,6 +230,12 @@ def _ancestors(item: Trained, known: Mapping[str, Trained]) -> Iterator[str]:
         seen.add(digest)
         yield digest
         digest = known[digest].start_digest if digest in known else ""
+
+
+def _unknown(digest: str) -> str:
+    if digest == UNREADABLE:
+        return "its description cannot be read: whether it began from other weights is not known"
+    return f"it began from weights {digest[:12]}, not known here"
 
 
 def _reports(reports: Iterable[Path], workspace: Path, names: Mapping[str, str]) -> Iterator[Holding]:

@@ -16,7 +16,7 @@ from model.data.arrival import place, told
 from model.data.remote import OPTIONS, dvc_environment
 from model.errors import ConfigError, ServiceError, StorageError
 from model.s3 import read_object
-from model.storage import atomic_path
+from model.storage import FULL, atomic_path
 
 DIGEST = re.compile(r"[0-9a-f]{32}\.dir")
 CACHE = "RMTL_DATA_CACHE"
@@ -81,6 +81,7 @@ def fetch_version(digest: str, *, remote: str, out: Path) -> None:
         ConfigError: the digest has not DVC's form.
         ServiceError: the remote cannot be reached, lacks the version, or holds altered bytes. With `RMTL_DATA_CACHE`
             set, a later call fetches only what is missing.
+        StorageError: the disk is full.
     """
     if not DIGEST.fullmatch(digest):
         raise ConfigError(f"data version {digest!r}: need the md5 of data.dvc, 32 digits and `.dir`")
@@ -128,5 +129,11 @@ def _settings(remote: str) -> str:
 def _dvc(project: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "dvc", *arguments]
     result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, env=dvc_environment())
-    if result.returncode:
-        raise ServiceError(f"dvc {' '.join(arguments[:2])}: {result.stderr.strip()}; see `rmtl doctor`")
+    if not result.returncode:
+        return
+    for reason in map(os.strerror, FULL):
+        if reason in result.stderr:
+            folder = Path(os.environ.get(CACHE) or project.parent)
+            free = shutil.disk_usage(folder).free
+            raise StorageError(f"{folder}: {reason} ({free} bytes free) on `dvc pull`; make room and run again")
+    raise ServiceError(f"dvc {' '.join(arguments[:2])}: {result.stderr.strip()}; see `rmtl doctor`")

@@ -68,8 +68,7 @@ def fill(folder: JobFolder, run: TrainRun, *, shards: Path, out: Path, there: Jo
         run = run.model_copy(update={"train": run.train.model_copy(update={"start_from": str(there.start)})})
     with atomic_path(folder.run) as temporary:
         temporary.write_text(yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False))
-    digest = read_index(shards)["data_digest"]
-    if not folder.shards.is_dir() or read_index(folder.shards)["data_digest"] != digest:
+    if not folder.shards.is_dir() or read_index(folder.shards) != read_index(shards):
         _copy(shards, folder.shards)
     if not folder.out.is_dir() and (out / FOLDER / STATE_FILE).is_file():
         _copy(out, folder.out)

@@ -22,7 +22,7 @@ from model.launch.outcome import Lines, error_of, with_restarts
 from model.launch.settings import JobSettings, read_restarts, read_settings
 from model.launch.shared import JobFolder
 from model.launch.topology import Topology
-from model.train.checkpoint import origin_of
+from model.train.checkpoint import Origin, origin_of
 from model.train.failure import FAILURE_FILE, TrainingError, read
 from model.train.interrupt import Notice, TerminatedError, on_sigterm
 from model.train.log import RunLog
@@ -44,7 +44,7 @@ logger = logging.getLogger("model.launch")
 def run_job(run: TrainRun, *, shards: Path, out: Path, topology: Topology, log: RunLog | None) -> None:
     """Train on the nodes until the end; a job that this call leaves unfinished is deleted if it was asked to end."""
     settings, restarts = read_settings(), read_restarts()
-    name = job_name(run, read_index(shards)["data_digest"], topology, settings.image)
+    name = job_name(origin_of(run, read_index(shards)), topology, settings.image)
     folder, client = JobFolder(settings.shared / name), JobClient(settings)
     there = JobFolder(client.node_folder(folder.path))
     shared.fill(folder, run, shards=shards, out=out, there=there)
@@ -57,9 +57,10 @@ def run_job(run: TrainRun, *, shards: Path, out: Path, topology: Topology, log: 
     shutil.rmtree(folder.path, ignore_errors=True)
 
 
-def job_name(run: TrainRun, data_digest: str, topology: Topology, image: str) -> str:
+def job_name(origin: Origin, topology: Topology, image: str) -> str:
     """A DNS label that two trainings share only if they make the same weights in the same way."""
-    parts = [origin_of(run, data_digest).config_digest, data_digest, topology.model_dump_json(), image]
+    made_of = [origin.config_digest, origin.data_digest, origin.shards_digest]
+    parts = [*made_of, topology.model_dump_json(), image]
     return f"rmtl-train-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
 
 

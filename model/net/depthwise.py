@@ -53,16 +53,21 @@ class _Filtered(torch.autograd.Function):
         kernel, stride, padding = weight.shape[-1], ctx.stride, ctx.padding
         x_grad, weight_grad = None, None
         if ctx.needs_input_grad[0]:
-            parts = (weight.float(), grad.float()) if stride > 1 else (weight, grad)
+            parts = (_widened(weight), _widened(grad)) if stride > 1 else (weight, grad)
             x_grad = conv2d_input(x.shape, *parts, stride, padding, groups=x.shape[1]).to(x.dtype)  # type: ignore[no-untyped-call]
         if ctx.needs_input_grad[1]:
             if _is_small(x, kernel, stride):
                 weight_grad = _weight_gradient(x, grad, weight, stride, padding)
             else:
                 weight_grad = conv2d_weight(  # type: ignore[no-untyped-call]
-                    x.float(), weight.shape, grad.float(), stride, padding, groups=x.shape[1]
+                    _widened(x), weight.shape, _widened(grad), stride, padding, groups=x.shape[1]
                 ).to(weight.dtype)
         return x_grad, weight_grad, None, None
+
+
+def _widened(part: Tensor) -> Tensor:
+    """At least fp32, for which there are fast loops."""
+    return part if part.dtype == torch.float64 else part.float()
 
 
 def _is_small(x: Tensor, kernel: int, stride: int) -> bool:

@@ -24,7 +24,8 @@ from model.errors import ConfigError, RegistryError, ServiceError
 
 CONNECT_S = 5
 _OUT_OF_REACH = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "ENDPOINT_NOT_FOUND")
-_USERINFO = re.compile(r"(://)[^/@\s]+@")
+# A password may hold `/` and `@`.
+_USERINFO = re.compile(r"(://)(?:\S*:\S*|[^/@\s]+)@")
 
 
 @dataclass(frozen=True)

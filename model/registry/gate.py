@@ -77,6 +77,11 @@ def judge(
             "comparable; evaluate the champion on this data (`rmtl evaluate --champion`), then register again with "
             "that evaluation (`rmtl register --champion-evaluation`)"
         )
+    elif champion is not None and _split(champion) != _split(report):
+        reasons.append(
+            f"champion was evaluated on split {_split(champion)}, challenger on {_split(report)}: not comparable; "
+            "evaluate both on the same split (evaluate.split), then register again"
+        )
     elif champion is not None:
         fits = comparison is not None and (
             comparison.weights_digest,
@@ -91,15 +96,20 @@ def judge(
 
 
 def _judged(report: EvaluationReport) -> dict[Key, Measure]:
-    """The measures that count, of the final answers, on the split that counts: test, else the only one."""
-    splits = {measure.split for measure in report.measures}
-    split = "test" if "test" in splits else next(iter(splits), "")
+    """The measures that count, of the final answers, on the split that counts."""
+    split = _split(report)
     values = {}
     for measure in report.measures:
         name = _JUDGED.get((measure.task, measure.metric, measure.normaliser))
         if name is not None and measure.split == split and measure.value is not None:
             values[name, measure.subset] = measure
     return values
+
+
+def _split(report: EvaluationReport) -> str:
+    """The split that counts: test, else the only one."""
+    splits = {measure.split for measure in report.measures}
+    return "test" if "test" in splits else next(iter(splits), "")
 
 
 def _differences(comparison: Comparison) -> dict[Key, Difference]:

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from mlflow.entities import LoggedModelOutput
@@ -185,12 +186,14 @@ def _tags(meta: Meta, weights: Path) -> dict[str, str]:
 
 
 def _add_evaluation(store: Store, version: StoredVersion, evaluation: Path, report: EvaluationReport) -> StoredVersion:
-    client, run_id = store.client, str(version.run_id)
-    keep_file(store, version, evaluation, report_file(report.data_digest), report_tag(report.data_digest))
+    client, tag = store.client, report_tag(report.data_digest)
+    if version.tags.get(tag) != digest_file(evaluation):
+        # MLflow shows the latest; of points of one time the largest.
+        now = time.time_ns() // 1_000_000
+        points = [(name, 0, now, float(value)) for name, value in report.summary.items() if value is not None]
+        log_points(store, str(version.run_id), points)
+    keep_file(store, version, evaluation, report_file(report.data_digest), tag)
     client.set_model_version_tag(version.name, version.version, EVALUATION_TAG, report.data_digest)
-    started = client.get_run(run_id).info.start_time
-    points = [(name, 0, started, float(value)) for name, value in report.summary.items() if value is not None]
-    log_points(store, run_id, points)
     return client.get_model_version(version.name, version.version)
 
 

@@ -20,6 +20,7 @@ from mlflow.entities import Metric, Param
 from model.config import flatten
 from model.registry.client import Store, open_store, redact_address
 from model.storage import digest_bytes
+from model.train.interrupt import TerminatedError
 from model.weights import git_revision
 
 SPOOL_TAG = "spool"
@@ -102,7 +103,7 @@ def open_log(experiment: str, *, spool: Path) -> Iterator[MlflowLog]:
     try:
         yield log
         status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, TerminatedError):
         status = "KILLED"
         raise
     finally:

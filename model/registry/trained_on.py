@@ -6,7 +6,7 @@ from pathlib import Path
 from mlflow.entities.model_registry import ModelVersion as StoredVersion
 from mlflow.exceptions import MlflowException
 
-from model.data.contents import Trained
+from model.data.contents import UNREADABLE, Trained
 from model.errors import CheckpointError
 from model.registry.client import Store, open_store, tracking_uri
 from model.registry.versions import DATA_TAG, META_TAG, WEIGHTS_TAG, all_versions, name_of
@@ -35,11 +35,11 @@ def _trained(store: Store, version: StoredVersion) -> Trained:
 
 
 def _start(store: Store, version: StoredVersion) -> str:
-    """The weights that its training began from, empty where it began anew or its description is not the tagged one."""
+    """The weights that its training began from, empty where it began anew."""
     with tempfile.TemporaryDirectory() as scratch:
         try:
             path = store.download(str(version.source), META_FILE, Path(scratch))
             altered = digest_file(path) != version.tags.get(META_TAG)
-            return "" if altered else load_meta(path.parent).start_digest
+            return UNREADABLE if altered else load_meta(path.parent).start_digest
         except (OSError, MlflowException, CheckpointError):
-            return ""
+            return UNREADABLE

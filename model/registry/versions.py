@@ -4,18 +4,20 @@ Of a version's artifacts only `weights.safetensors`, `meta.json` and the JSON fi
 fetched, by name.
 """
 
+import errno
 import hashlib
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import requests
 from mlflow.entities.model_registry import ModelVersion as StoredVersion
 from mlflow.exceptions import MlflowException
 
-from model.errors import CheckpointError, MissingVersionError, RegistryError
+from model.errors import CheckpointError, MissingVersionError, RegistryError, StorageError
 from model.registry.client import Store, open_store
-from model.storage import atomic_path, digest_file
+from model.storage import FULL, atomic_path, digest_file
 from model.weights import META_FILE, WEIGHTS_FILE, Meta, load_weights
 
 CHAMPION = "champion"
@@ -118,13 +120,27 @@ def download_file(store: Store, version: StoredVersion, file: str, folder: Path)
 
     Raises:
         RegistryError: it is not there.
+        StorageError: the disk is full.
     """
     try:
         return store.download(str(version.source), file, folder)
     except (OSError, MlflowException) as error:
-        if isinstance(error, MlflowException) and error.error_code == "INTERNAL_ERROR":
-            raise
-        raise RegistryError(f"{name_of(version)}: has no {file} among its artifacts; register it again") from error
+        if is_missing(error):
+            what = f"{name_of(version)}: has no {file} among its artifacts; register it again"
+            raise RegistryError(what) from error
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise StorageError(f"{folder / file}: {error.strerror}; make room and run again") from error
+        raise
+
+
+def is_missing(error: OSError | MlflowException) -> bool:
+    """Whether a download failed because nothing is there, not because of a server or a disk."""
+    if isinstance(error, requests.HTTPError):
+        return error.response is not None and error.response.status_code == 404
+    if isinstance(error, MlflowException):
+        return bool(error.error_code != "INTERNAL_ERROR")
+    # MLflow raises an OSError without number for a file that is not in a folder.
+    return not isinstance(error, requests.RequestException) and error.errno in (None, errno.ENOENT)
 
 
 def name_of(version: StoredVersion) -> str:

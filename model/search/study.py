@@ -16,7 +16,7 @@ from model.search.storage import StudyStorage, open_storage, reached
 from model.search.training import Job, directions_of
 from model.search.worker import Worker
 from model.storage import digest_bytes
-from model.train.checkpoint import origin_of
+from model.train.checkpoint import config_digest
 
 DIGEST = "digest"
 
@@ -98,5 +98,5 @@ def study_digest(run: TrainRun, config: SearchConfig, data_digest: str) -> str:
     """Names what decides the outcome of a trial, so that other settings, start weights or data are another study."""
     parts = [run.model_dump(mode="json"), config.deciding(), data_digest]
     if run.train.start_from:
-        parts.append(origin_of(run, data_digest).config_digest)
+        parts.append(config_digest(run))
     return digest_bytes(json.dumps(parts, sort_keys=True).encode())[:12]

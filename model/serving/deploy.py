@@ -2,6 +2,8 @@
 
 import logging
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +13,7 @@ import requests
 
 from model.config import DeployConfig
 from model.errors import CheckpointError, ConfigError, ServiceError
-from model.schema import Deployment, to_json
+from model.schema import Box, Deployment, to_json
 from model.serving.archive import read_package, unpack
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
@@ -24,6 +26,7 @@ from model.weights import Meta, load_meta
 logger = logging.getLogger(__name__)
 
 REACH_S = 5.0
+POLL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,34 @@ def _compare(section: DeployConfig, predictor: Predictor, service: dict[str, Any
         missing = "no RMTL_ENDPOINT_TOKEN" if not token else "the service cannot be reached from here"
         logger.warning("golden answers not checked: %s", missing)
         return
-    client = EndpointClient(reached[0], model=name, token=token)
-    for number, (content, boxes) in enumerate(golden_pictures(section.golden)):
-        wrong = differences(predictor.predict(content, boxes), client.predict(content, boxes))
+    deadline = time.monotonic() + section.startup_s
+
+    def connect() -> EndpointClient:
+        return EndpointClient(reached[0], model=name, token=token)
+
+    for number, picture in enumerate(golden_pictures(section.golden)):
+        wrong = differences(predictor.predict(*picture), _answer(connect, predictor.model_version, picture, deadline))
         if wrong:
             raise ServiceError(f"golden picture {number}: {reached[0]} answers otherwise: {'; '.join(wrong)}")
     logger.info("%d golden answers agree", section.golden)
+
+
+def _answer(
+    connect: Callable[[], EndpointClient], version: str, picture: tuple[bytes, list[Box]], deadline: float
+) -> dict[str, Any]:
+    """The answer of this version; until their last one has ended, pods of the former release may answer as well."""
+    while True:
+        # A connection that is kept leads to the same pod again.
+        client = connect()
+        answer, origin = client.ask(*picture)
+        if origin.version == version:
+            return answer
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"{client.url}: version {origin.version or '?'} still answers, not {version}, after another "
+                "`deploy.startup_s`; look at the pods of the former release, then deploy again"
+            )
+        time.sleep(POLL_S)
 
 
 def _reaches(url: str) -> bool:

@@ -1,23 +1,40 @@
-"""Processes that outlive the one that started them: found again by number and start time, ended with their children."""
+"""Processes that outlive the one that started them: found again by number and start, ended with their children."""
 
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 STOP_S = 15.0
+BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+Identity = tuple[int, str | float]
+"""Number and start of a process; without `/proc`, and in files of former versions, the start in seconds of the clock."""
 
 
-def identity(pid: int) -> tuple[int, float]:
-    """Number and start time of a process: a number alone may come to mean another process."""
-    return pid, psutil.Process(pid).create_time()
+def identity(pid: int) -> Identity:
+    """Number and start of a process: a number alone may come to mean another process.
+
+    The start counts ticks since a boot: the clock may be set meanwhile, and times in it move along.
+
+    Raises:
+        FileNotFoundError, psutil.NoSuchProcess: there is no such process.
+    """
+    if not BOOT_FILE.exists():
+        return pid, psutil.Process(pid).create_time()
+    # The second field, in brackets, may hold spaces and brackets; the start is the 22nd.
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return pid, f"{BOOT_FILE.read_text().strip()}/{ticks}"
 
 
-def find(pid: int, started: float) -> psutil.Process | None:
+def find(pid: int, started: str | float) -> psutil.Process | None:
     """The process of an identity, if it still runs."""
-    if is_alive(pid) and abs(psutil.Process(pid).create_time() - started) < 1:
-        return psutil.Process(pid)
+    # It may end at any moment.
+    with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        if is_alive(pid) and _is_start(pid, started):
+            return psutil.Process(pid)
     return None
 
 
@@ -37,6 +54,12 @@ def terminate(processes: list[psutil.Process]) -> bool:
                 member.kill()
             _survivors(family)
     return bool(processes)
+
+
+def _is_start(pid: int, started: str | float) -> bool:
+    if isinstance(started, str):
+        return identity(pid) == (pid, started)
+    return abs(psutil.Process(pid).create_time() - started) < 1
 
 
 def _survivors(family: list[psutil.Process]) -> list[psutil.Process]:

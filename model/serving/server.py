@@ -26,7 +26,7 @@ from model.serving.golden import differences, golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.running import is_whole
 from model.serving.settings import MANAGEMENT_TOKEN_FILE, SETTINGS_FILE, TOKEN_FILE, RouterSettings
-from model.serving.slot import POLL_S, Slot, open_slot, sweep, wait_ready
+from model.serving.slot import POLL_S, Slot, close_slot, open_slot, sweep, wait_ready
 from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java
 from model.storage import atomic_path, write_json
 
@@ -154,11 +154,17 @@ def come_up(config: DeployConfig, archive: Path, state: Path, *, console: bool =
 
     Raises:
         ServiceError: it was not within `deploy.startup_s`.
+        StorageError: it could not be noted; it is ended.
         FaceError: no Java.
     """
     deadline = time.monotonic() + config.startup_s
     slot = open_slot(config, archive, state, console=console)
-    running.note_slots(state, [*running.slots(state), slot])
+    try:
+        running.note_slots(state, [*running.slots(state), slot])
+    except BaseException:
+        # What is not noted is never found again.
+        close_slot(slot)
+        raise
     wait_ready(slot, state, deadline)
     return slot
 
@@ -213,7 +219,11 @@ def _launch_router(config: DeployConfig, state: Path, url: str, *, console: bool
         router = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    running.note_router(state, router.pid)
+    try:
+        running.note_router(state, router.pid)
+    except BaseException:
+        processes.terminate([psutil.Process(router.pid)])
+        raise
     while not _ready(url):
         if router.poll() is not None:
             raise ServiceError(f"the router ended with {router.returncode} while starting; see the logs in {state}")

@@ -31,7 +31,7 @@ class Slot:
 
     name: str
     upstream: str
-    process: tuple[int, float]
+    process: processes.Identity
     scratch: str
 
     def to_json(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ KEY_LIFE_MIN = 5_256_000
 BODY_MARGIN_BYTES = 1 << 20
 MAX_RESPONSE_BYTES = 64 << 20
 
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
-_USER = re.compile(r"://[^/\s]*@")
+_SECRET = re.compile(r"TOKEN|SECRET|PASS|_PWD|CREDENTIAL|_KEY|^MLFLOW_", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"://.*@|password=", re.IGNORECASE)
 
 
 class Ports(NamedTuple):
@@ -163,8 +163,13 @@ def launch(folder: Path, *, store: Path, scratch: Path, console: bool = False) -
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of this process without secrets, addresses with a user among them: it needs none."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.search(name) and not _USER.search(value)}
+    """The environment of this process without secrets and without the registry: an endpoint asks nobody.
+
+    An address with a user or a password in it is a secret under any name.
+    """
+    return {
+        name: value for name, value in os.environ.items() if not (_SECRET.search(name) or _SECRET_VALUE.search(value))
+    }
 
 
 def _java_candidates() -> list[Path]:

@@ -86,18 +86,17 @@ def end(state: Path) -> bool:
     """Let the champion answer all requests and end the challenger's processes; whether there was a challenger.
 
     Raises:
-        ServiceError: nothing runs, or an update is under way.
+        ServiceError: nothing runs, an update is under way, or the router does not follow; then all servers run on.
     """
     running_settings(state)
     with running.alone(state):
         settings = running_settings(state)
         had = any(slot.name != settings.server for slot in running.slots(state))
-        try:
-            if settings.canary:
-                write_json(state / SETTINGS_FILE, replace(settings, canary=None).to_json())
-                switch(state)
-        finally:
-            _keep(state, [settings.server])
+        # After an update that was killed, the router may ask another server than the files say, without a canary.
+        if settings.canary or had:
+            write_json(state / SETTINGS_FILE, replace(settings, canary=None).to_json())
+            switch(state)
+        _keep(state, [settings.server])
     return had
 
 

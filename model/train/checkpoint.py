@@ -4,10 +4,10 @@ The JSON is readable and is renamed into place last, so a kill at any moment lea
 random state is kept: every draw of a step is seeded by the number of the step.
 """
 
-import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from model.config import TrainRun
 from model.errors import CheckpointError
+from model.source import training_digest
 from model.storage import atomic_path, digest_bytes, read_json, write_json
 from model.train.spool import SPOOL_FILE
 from model.weights import file_digest
@@ -58,22 +59,34 @@ class Progress:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a checkpoint belongs to; training goes on only where both are the same."""
+    """What a checkpoint belongs to; training goes on only with the same configuration, data and shards of them.
+
+    Attributes:
+        code_digest: the source that decided the weights; what it has changed since tells whether they are up to date.
+    """
 
     config_digest: str
     data_digest: str
+    shards_digest: str
+    code_digest: str
 
 
-def origin_of(run: TrainRun, data_digest: str) -> Origin:
-    """Digest of the seed and the section `train`, beside the digest of the data.
+def origin_of(run: TrainRun, index: Mapping[str, Any]) -> Origin:
+    """What a training by the code here belongs to.
 
-    The weights that training starts from count by their content, wherever they lie.
+    Args:
+        index: `index.json` of the shards.
     """
+    shards_digest = digest_bytes(json.dumps(index, sort_keys=True).encode())[:16]
+    return Origin(config_digest(run), str(index["data_digest"]), shards_digest, training_digest()[:16])
+
+
+def config_digest(run: TrainRun) -> str:
+    """Digest of the seed and the section `train`; weights that training starts from count by their content."""
     settings = run.model_dump(mode="json")
     if run.train.start_from:
         settings["train"]["start_from"] = file_digest(Path(run.train.start_from))
-    text = json.dumps(settings, sort_keys=True)
-    return Origin(hashlib.sha256(text.encode()).hexdigest()[:16], data_digest)
+    return digest_bytes(json.dumps(settings, sort_keys=True).encode())[:16]
 
 
 def save(out: Path, progress: Progress, tensors: dict[str, Tensor], origin: Origin) -> None:
@@ -122,7 +135,7 @@ def load(out: Path, origin: Origin) -> tuple[Progress, dict[str, Tensor]] | None
 
 
 def drop_foreign(out: Path, origin: Origin) -> bool:
-    """Remove a checkpoint under `out` that belongs to another configuration or other data; whether there was one.
+    """Remove a checkpoint under `out` that has another configuration, data, shards or code; whether there was one.
 
     Without a checkpoint to go on from, the spool goes too: whoever follows it would take it for that of the new
     training. For callers whose outputs follow the configuration, such as a DVC stage; `load` refuses such a checkpoint.
@@ -135,7 +148,7 @@ def drop_foreign(out: Path, origin: Origin) -> bool:
     if not found:
         return False
     shutil.rmtree(folder)
-    logger.warning("%s: made with another configuration or other data; training begins anew", folder)
+    logger.warning("%s: made with another configuration, other data or code; training begins anew", folder)
     return True
 
 
@@ -151,7 +164,11 @@ def unpack(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
 
 
 def _check_origin(folder: Path, found: dict[str, Any], wanted: Origin) -> None:
-    labels = {"config_digest": "configuration (seed or section train)", "data_digest": "data"}
+    labels = {
+        "config_digest": "configuration (seed or section train)",
+        "data_digest": "data",
+        "shards_digest": "shards (section shard)",
+    }
     for name, label in labels.items():
         now = getattr(wanted, name)
         if found[name] != now:

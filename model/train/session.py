@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from model.config import TrainRun
+from model.data.faces import read_index
 from model.data.loader import FaceLoader, make_loader
 from model.data.shards import read_points
 from model.errors import CheckpointError
@@ -129,7 +130,7 @@ def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: T
     net = build_net(run.train.net, run.train.association, mean_shape_K2=shape_K2, seed=run.seed)
     start_digest = take_over(net, Path(run.train.start_from)) if run.train.start_from else ""
     learner = _learner(run, net, len(train), team)
-    origin = checkpoint.origin_of(run, train.data_digest)
+    origin = checkpoint.origin_of(run, read_index(shards))
     spool = Spool(out, log, active=team.leads)
     session = Session(run, out, learner, train, val, spool, shape_K2, origin, start_digest)
     found = checkpoint.load(out, origin)

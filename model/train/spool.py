@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model.storage import atomic_path
+from model.storage import append_text, atomic_path
 from model.train.log import RunLog
 
 HISTORY_FILE = "history.csv"
@@ -64,15 +64,13 @@ class Spool:
         columns = names + [name for name in values if name not in names]
         row = {name: f"{value:.8g}" for name, value in values.items()}
         if columns == names:
-            with path.open("a") as stream:
-                stream.write(_csv_line([row.get(name, "") for name in columns]))
+            append_text(path, _csv_line([row.get(name, "") for name in columns]))
             return
         table = [columns, *([old.get(name) or "" for name in columns] for old in [*rows, row])]
         _rewrite(path, [_csv_line(cells).rstrip("\n") for cells in table])
 
     def _append(self, record: dict[str, Any]) -> None:
-        with (self._out / SPOOL_FILE).open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append_text(self._out / SPOOL_FILE, json.dumps(record) + "\n")
 
 
 def _lines(path: Path) -> list[str]:

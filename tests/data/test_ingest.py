@@ -1,6 +1,7 @@
 """Which data version a name stands for."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,30 @@ def test_an_unknown_revision_or_repository_is_a_service_out_of_reach(repository:
         resolve_version("absent", repository=str(repository))
     with pytest.raises(ServiceError, match="nowhere"):
         resolve_version("main", repository=str(tmp_path / "nowhere"))
+
+
+def test_a_full_disk_is_told_from_a_remote_out_of_reach(tmp_path: Path) -> None:
+    """T19, with a limit that the kernel enforces."""
+    project, megabyte = tmp_path / "project", 2**20
+    (project / "data").mkdir(parents=True)
+    (project / "data/large.bin").write_bytes(bytes(3 * megabyte))
+    for command in ("init --no-scm", "remote add --default store ../store", "add data", "push"):
+        subprocess.run([sys.executable, "-m", "dvc", *command.split()], cwd=project, check=True, capture_output=True)
+    digest = read_pointer((project / "data.dvc").read_text(), origin="data.dvc")
+    code = (
+        "import resource\n"
+        "from pathlib import Path\n"
+        "from model.data.ingest import fetch_version\n"
+        "from model.errors import StorageError\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({2 * megabyte}, {2 * megabyte}))\n"
+        "try:\n"
+        f"    fetch_version({digest!r}, remote={str(tmp_path / 'store')!r}, out=Path('fetched'))\n"
+        "except StorageError as error:\n"
+        "    print(error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "bytes free) on `dvc pull`; make room and run again" in result.stdout
+    assert {path.name for path in tmp_path.iterdir()} == {"project", "store"}
 
 
 def test_a_revision_without_repository_is_a_mistake_of_the_caller() -> None:

@@ -75,7 +75,31 @@ def test_majority_drops_single_votes_and_needs_more_than_half(counts: list[int],
 
 def test_vote_table_without_a_column_stops(tmp_path: Path) -> None:
     with pytest.raises(DataContractError, match="need `image` and a count for each of neutral"):
-        read_votes(write(tmp_path / "votes.csv", "image,happy,sad\na.png,1,2\n"))
+        read_votes(write(tmp_path / "votes.csv", "image,happy,sad\na.png,1,2\n"), "votes.csv")
+
+
+@pytest.mark.parametrize("votes", ["1,2", "x,0,0,0,0,0,0,0,0,0", "-1,0,0,0,0,0,0,0,0,0", '"9,0,0,0,0,0,0,0,0,0'])
+def test_malformed_votes_are_a_problem_of_their_picture_alone(tmp_path: Path, votes: str) -> None:
+    source = make_class_folders(tmp_path)
+    lines = (tmp_path / "fer/votes.csv").read_text().splitlines()
+    picture = lines[2].split(",")[0]
+    write(tmp_path / "fer/votes.csv", "\n".join([*lines[:2], "", f"{picture},{votes}", *lines[3:]]))
+    faces = list(read_source(source, tmp_path))
+    (bad,) = [face for face in faces if face.problem]
+    assert bad.image == f"fer/{picture}"
+    assert str(bad.problem).startswith(f"malformed_row: fer/votes.csv, line 4, not ten counts: {picture}")
+    assert all(face.votes for face in faces if face is not bad)
+
+
+def test_malformed_votes_of_nobody_are_a_row_of_their_own(tmp_path: Path) -> None:
+    source = make_class_folders(tmp_path)
+    sound = list(read_source(source, tmp_path))
+    with (tmp_path / "fer/votes.csv").open("a") as stream:
+        stream.write(" ,1,2\n")
+    *faces, bad = read_source(source, tmp_path)
+    assert faces == sound
+    assert (bad.record_id, bad.image) == ("fer/votes.csv#30", "fer/votes.csv")
+    assert str(bad.problem).startswith("malformed_row: fer/votes.csv, line 30, not ten counts")
 
 
 @pytest.mark.data

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from model.errors import ConfigError, DataContractError, ServiceError
 from model.launch import launch_training, parse_topology
 from model.launch.trainjob import _Job
 from model.storage import read_json
+from model.train.checkpoint import Origin
 from model.train.failure import LostPeerError, TrainingError
 from model.train.interrupt import TerminatedError
 from model.train.loop import train
@@ -25,6 +27,7 @@ from tests.schemas.validate import check
 
 pytestmark = [pytest.mark.service, pytest.mark.ddp]
 
+ORIGIN = Origin("config", "data", "shards", "code")
 CANARIES = {
     "AWS_SECRET_ACCESS_KEY": "canary-of-the-bucket",
     "MLFLOW_TRACKING_PASSWORD": "canary-of-the-tracker",
@@ -239,17 +242,19 @@ def test_a_cluster_out_of_reach_is_a_service_error(cluster, launch, tmp_path):
         launch()
 
 
-def test_the_name_of_a_job_follows_everything_that_decides_its_result(tiny):
+def test_the_name_of_a_job_follows_everything_that_decides_its_result():
+    """The image stands for the code."""
     from model.launch.trainjob import job_name
 
-    run = tiny().run
     names = {
-        job_name(run, "data", topology(), "image:1"),
-        job_name(tiny(seed=1).run, "data", topology(), "image:1"),
-        job_name(run, "other", topology(), "image:1"),
-        job_name(run, "data", topology(2), "image:1"),
-        job_name(run, "data", topology(), "image:2"),
+        job_name(ORIGIN, topology(), "image:1"),
+        *(
+            job_name(replace(ORIGIN, **{name: "other"}), topology(), "image:1")
+            for name in ("config_digest", "data_digest", "shards_digest")
+        ),
+        job_name(ORIGIN, topology(2), "image:1"),
+        job_name(ORIGIN, topology(), "image:2"),
     }
-    assert len(names) == 5
-    assert job_name(run, "data", topology(), "image:1") in names
+    assert len(names) == 6
+    assert job_name(ORIGIN, topology(), "image:1") in names
     assert all(len(name) < 40 for name in names)

@@ -21,8 +21,9 @@ def test_value_and_gradients_are_those_of_the_library(kernel: int, stride: int, 
         torch.testing.assert_close(gradient, want, rtol=1e-5, atol=1e-5)
 
 
-def test_the_gradient_of_the_weights_agrees_with_differences() -> None:
-    conv = DepthwiseConv(2, 5, 1, 2).double()
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_gradients_agree_with_differences(stride: int) -> None:
+    conv = DepthwiseConv(2, 5, stride, 2).double()
     x = torch.randn(2, 2, 3, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(conv, (x,))
     bound = torch.func.functional_call

@@ -4,13 +4,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from kfp import dsl
 
-import model
 from components.step import DIGEST
+from model import source
 from model.errors import ConfigError
 from model.storage import digest_tree
-from pipelines.cache import ExactCache, code_digests, step_of
+from model.weights import WEIGHTS_FILE
+from pipelines.cache import ExactCache, code_digests, starting_from, step_of
 
 
 def key(cache: ExactCache, component: str = "comp-train", **arguments: object) -> str:
@@ -60,12 +62,29 @@ def test_a_line_of_code_changes_the_steps_that_use_it(tmp_path: Path, root: Path
     """T13: the same steps as DVC reruns."""
     copy = tmp_path / "model"
     shutil.copytree(root / "model", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(model, "__file__", str(copy / "__init__.py"))
+    monkeypatch.setattr(source, "ROOT", tmp_path)
     before = code_digests(root / "dvc.yaml")
     loop = copy / "train/loop.py"
     loop.write_text(loop.read_text() + "\n# one line more\n")
     after = code_digests(root / "dvc.yaml")
     assert {step for step in before if before[step] != after[step]} == {"train", "search-worker"}
+
+
+def test_training_counts_the_source_that_its_stage_depends_on(root: Path) -> None:
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    assert sorted(source.TRAINING) == sorted(item for item in stages["train"]["deps"] if item.startswith("model/"))
+
+
+def test_other_weights_to_start_from_change_the_steps_that_train(tmp_path: Path, root: Path) -> None:
+    """T14: at the same path."""
+    code = code_digests(root / "dvc.yaml")
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"one")
+    ones = starting_from(code, str(tmp_path))
+    assert starting_from(code, str(tmp_path)) == ones
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"two")
+    others = starting_from(code, str(tmp_path))
+    assert {step for step in code if others[step] != ones[step]} == {"train", "search-worker"}
+    assert starting_from(code, "") == code
 
 
 def test_a_folder_without_stages_is_named(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ def rows(text: str, section: str) -> dict[str, list[str]]:
 
 
 def test_every_number_of_the_card_is_that_of_the_evaluation(root: Path, cases: Any) -> None:
+    """T47."""
     report = read_report(root / "docs/results/sample.json")
     text = render_card(load_meta(cases.weights("a")), report)
     found = rows(text, "## Metrics")

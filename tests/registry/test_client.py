@@ -67,6 +67,11 @@ def test_passwords_are_taken_out_of_every_address() -> None:
     assert redact_address(text) == "from http://***@host/x and postgresql+psycopg://***@host/y to s3://bucket/key@v"
 
 
+@pytest.mark.parametrize("password", ["Ab/cd3f=", "p@ss", "a:b/c@d"])
+def test_passwords_with_marks_of_an_address_are_taken_out_whole(password: str) -> None:
+    assert redact_address(f"at postgresql://me:{password}@host:5432/db now") == "at postgresql://***@host:5432/db now"
+
+
 def test_pickles_are_off_for_everybody_who_imports_the_package() -> None:
     """T33: MLflow's own loaders refuse them as well."""
     from mlflow.environment_variables import MLFLOW_ALLOW_PICKLE_DESERIALIZATION

@@ -45,6 +45,14 @@ def test_an_evaluation_passes_against_itself(report: EvaluationReport, limits: G
     assert judge(report, report, limits).gate == "pass"
 
 
+def test_the_held_out_faces_are_not_compared_with_the_test_faces(report: EvaluationReport, limits: GateConfig) -> None:
+    """Training chose its epoch by the former."""
+    held_out = replace(report, measures=[replace(measure, split="val") for measure in report.measures])
+    verdict = judge(held_out, report, limits)
+    assert verdict.gate == "fail"
+    assert verdict.reasons[0].startswith("champion was evaluated on split test, challenger on val: not comparable")
+
+
 def test_a_slice_lost_is_refused_though_the_mean_gained(report: EvaluationReport, limits: GateConfig) -> None:
     """T32: the reason names the slice and both numbers."""
     challenger = change(change(report, "macro_f1", "all", 70.0), "f1", "class=fear", 54.0)

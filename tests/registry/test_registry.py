@@ -53,6 +53,16 @@ def test_same_weights_give_the_same_version(workspace: Path, gate: RegisterConfi
         assert len(store.client.search_runs([store.experiment(gate.experiment)])) == 1
 
 
+def test_the_run_shows_the_latest_evaluation(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
+    """Better or worse than the one before, on the same data."""
+    for nme, f1 in ((5.0, 60.0), (4.0, 50.0)):
+        version = register_version(gate, **cases.write("a", nme=nme, f1=f1))
+    with open_store() as store:
+        shown = store.client.get_run(version.run_id).data.metrics
+    latest = read_json(cases.write("a", nme=4.0, f1=50.0)["evaluation"])["summary"]
+    assert shown == pytest.approx({name: value for name, value in latest.items() if value is not None})
+
+
 def test_another_temperature_is_another_version(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
     first = register_version(gate, **cases.write("a"))
     second = register_version(gate, **cases.write("a", temperature=2.0))

@@ -19,6 +19,7 @@ from model.registry.promotion import history, promote
 from model.registry.registry import register_version
 from model.registry.tracking import MlflowLog, log_points, open_log, read_spool, sync
 from model.registry.versions import fetch
+from model.train.interrupt import TerminatedError
 
 NAME = "residual-mtl"
 
@@ -74,17 +75,22 @@ def test_a_training_becomes_one_finished_run(workspace: Path, training: Training
     assert run.info.status == "FINISHED"
 
 
-def test_a_training_that_fails_is_a_failed_run(workspace: Path, training: Training) -> None:
+@pytest.mark.parametrize(
+    ("error", "status"), [(RuntimeError, "FAILED"), (TerminatedError, "KILLED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_a_training_that_breaks_off_is_a_failed_run_or_one_that_was_ended(
+    workspace: Path, training: Training, error: type[BaseException], status: str
+) -> None:
     def fail() -> None:
         with open_log(NAME, spool=training.spool) as log:
             training.begin(log)
             training.step(1, log)
-            raise RuntimeError("diverged")
+            raise error("why")
 
-    with pytest.raises(RuntimeError, match="diverged"):
+    with pytest.raises(error, match="why"):
         fail()
     with open_store() as store:
-        assert store.client.get_run(run_ids()[0]).info.status == "FAILED"
+        assert store.client.get_run(run_ids()[0]).info.status == status
 
 
 def test_syncing_again_changes_nothing(workspace: Path, training: Training) -> None:

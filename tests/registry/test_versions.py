@@ -1,11 +1,13 @@
+import errno
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from model.config import RegisterConfig
-from model.errors import RegistryError
+from model.errors import FaceError, RegistryError, ServiceError, StorageError
 from model.registry.client import open_store
 from model.registry.promotion import promote
 from model.registry.registry import register_version
@@ -13,6 +15,13 @@ from model.registry.versions import fetch, identity
 from model.storage import digest_file
 from model.weights import META_FILE, WEIGHTS_FILE, load_meta, load_weights
 from tests.conventions import rolled
+from tests.registry.stored import artifacts
+
+
+def answered(status: int) -> requests.Response:
+    response = requests.Response()
+    response.status_code = status
+    return response
 
 
 class Canary:
@@ -23,12 +32,6 @@ class Canary:
 
     def __reduce__(self) -> tuple[Any, tuple[str, str]]:
         return open, (str(self.path), "w")
-
-
-def artifacts(name: str, version: str = "1") -> Path:
-    """The folder of a version's artifacts in the local store."""
-    with open_store() as store:
-        return Path(store.client.get_model_version(name, version).source.removeprefix("file://"))
 
 
 @pytest.mark.parametrize("address", ["@challenger", "/1"])
@@ -92,6 +95,35 @@ def test_a_missing_artifact_is_named(workspace: Path, gate: RegisterConfig, case
     (artifacts(gate.name) / META_FILE).unlink()
     with pytest.raises(RegistryError, match=r"has no meta\.json among its artifacts"):
         fetch(f"models:/{gate.name}/1", workspace / "weights")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), StorageError),
+        (requests.ConnectionError("refused"), ServiceError),
+        (requests.HTTPError("bad gateway", response=answered(502)), ServiceError),
+        (requests.HTTPError("not found", response=answered(404)), RegistryError),
+    ],
+)
+def test_a_disk_or_a_server_that_fails_is_not_taken_for_a_missing_artifact(
+    workspace: Path,
+    gate: RegisterConfig,
+    cases: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    expected: type[FaceError],
+) -> None:
+    """T19, T20."""
+
+    def fail(*_arguments: Any, **_named: Any) -> None:
+        raise error
+
+    register_version(gate, **cases.write("a"))
+    monkeypatch.setattr("model.registry.client.download_artifacts", fail)
+    with pytest.raises(expected) as caught:
+        fetch(f"models:/{gate.name}/1", workspace / "weights")
+    assert type(caught.value) is expected
 
 
 def test_an_altered_evaluation_does_not_pass_the_gate(workspace: Path, gate: RegisterConfig, cases: Any) -> None:

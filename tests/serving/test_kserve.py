@@ -16,11 +16,14 @@ from model.config import Config, DeployConfig
 from model.errors import CheckpointError, ConfigError, FaceError, ServiceError
 from model.net.multitask import build_net
 from model.schema import Deployment
-from model.serving import cluster
+from model.serving import cluster, deploy
 from model.serving.archive import package, read_package, unpack
 from model.serving.deploy import Archive, deploy_archive, deploy_on_cluster
 from model.serving.kserve import Release, build_service, serve_image, service_name, storage_uri, update_service
+from model.serving.predictor import Predictor
+from model.serving.schema import Origin
 from model.weights import describe, save_weights
+from tests.answering import answering
 from tests.deploy.kube import Kube, kubeconfig, pod_of, ready, running
 from tests.schemas.validate import check
 
@@ -268,6 +271,48 @@ def test_an_unknown_target_or_an_empty_folder_is_refused(section: DeployConfig, 
         deploy_archive(section, Archive(tmp_path, URI, "7"), target="kserve", state=tmp_path, out=tmp_path / "out")
 
 
+class Pods:
+    """What answers behind a service: pods of the former release, and after so many answers those of version 7."""
+
+    data_digest = "d" * 64
+
+    def __init__(self, predictor: Predictor, *, former: float) -> None:
+        self._predictor = predictor
+        self._former = former
+
+    @property
+    def version(self) -> str:
+        return "6" if self._former >= 0 else "7"
+
+    def predict(self, *given: Any) -> dict[str, Any]:
+        self._former -= 1
+        return self._predictor.predict(*given) | ({"faces": []} if self.version == "6" else {})
+
+
+def test_answers_of_the_former_release_are_not_compared(
+    kube: Kube, section: DeployConfig, mar: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pods answer beside the first one of the new release, until their last one has ended."""
+    monkeypatch.setattr(deploy, "POLL_S", 0.01)
+    pods = Pods(predictor, former=3)
+    with answering(pods, pods, Origin("7", pods.data_digest)) as url:
+        kube.status = lambda _: ready(url)
+        deploy_on_cluster(section, Archive(mar, URI, "7"))
+    assert pods.version == "7"
+
+
+def test_a_former_release_that_answers_on_is_told_in_time(
+    kube: Kube, section: DeployConfig, mar: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy, "POLL_S", 0.01)
+    pods = Pods(predictor, former=float("inf"))
+    with answering(pods, pods, Origin("7", pods.data_digest)) as url:
+        kube.status = lambda _: ready(url)
+        with pytest.raises(ServiceError, match="version 6 still answers, not 7") as caught:
+            deploy_on_cluster(section, Archive(mar, URI, "7"))
+    assert caught.value.exit_code == 5
+
+
 @pytest.mark.service
 def test_golden_answers_go_through_the_address_of_the_service(
     kube: Kube, section: DeployConfig, mar: Path, endpoint: Deployment, token: str, monkeypatch: pytest.MonkeyPatch
@@ -293,9 +338,9 @@ def test_a_service_that_answers_with_other_weights_is_refused(
     points = tuple((float(x), float(y)) for x, y in shape)
     about = describe(config.run, mean_shape=points, data_digest="e" * 64, restricted=False)
     save_weights(tmp_path / "weights", net.state_dict(), about)
-    other = package(config.package, weights=tmp_path / "weights", out=tmp_path / "mar")
+    other = package(config.package, weights=tmp_path / "weights", out=tmp_path / "mar", version="7")
     with pytest.raises(ServiceError, match=r"golden picture 0: .* answers otherwise: face 0: points differ"):
-        deploy_on_cluster(config.deploy, Archive(other, URI, "8"))
+        deploy_on_cluster(config.deploy, Archive(other, URI, "7"))
 
 
 @pytest.mark.service

@@ -1,17 +1,19 @@
 import stat
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
 
-from model.errors import CheckpointError, ServiceError
+from model.errors import CheckpointError, ServiceError, StorageError
 from model.schema import to_json
-from model.serving import running, server
+from model.serving import processes, running, server
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
 from model.serving.rollout import replace
 from model.serving.schema import Origin
+from model.serving.slot import Slot
 from model.storage import read_json
 
 pytestmark = pytest.mark.service
@@ -116,6 +118,44 @@ def test_one_that_comes_up_is_left_alone(config, mar, tmp_path, begin):
     """T24: two at once; the second neither ends the first nor takes its files away."""
     with running.alone(tmp_path / "s"), pytest.raises(ServiceError, match=r"another update .* is under way"):
         begin(config.deploy, archive=mar, state=tmp_path / "s", report=tmp_path / "d.json")
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A disk without room for what is noted of the endpoint."""
+
+    def refuse(path, _):
+        raise StorageError(f"{path}: cannot be written")
+
+    monkeypatch.setattr(running, "write_json", refuse)
+
+
+@pytest.fixture
+def idle(tmp_path):
+    """A slot whose server does nothing."""
+    (tmp_path / "scratch").mkdir()
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield Slot("server-0", "http://127.0.0.1:1", processes.identity(process.pid), str(tmp_path / "scratch"))
+        process.kill()
+
+
+@pytest.mark.usefixtures("full")
+def test_a_server_that_cannot_be_noted_is_ended(config, mar, idle, tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "open_slot", lambda *_, **__: idle)
+    with pytest.raises(StorageError, match=r"state\.json: cannot be written"):
+        server.come_up(config.deploy, mar, tmp_path)
+    assert idle.find() is None
+    assert not Path(idle.scratch).exists()
+
+
+@pytest.mark.usefixtures("full")
+def test_a_router_that_cannot_be_noted_is_ended(*, config, mar, predictor, idle, tmp_path, monkeypatch):
+    before = psutil.Process().children()
+    monkeypatch.setattr(server, "come_up", lambda *_, **__: idle)
+    with pytest.raises(StorageError, match=r"state\.json: cannot be written"):
+        server.begin(config.deploy, predictor, archive=mar, state=tmp_path, golden=None)
+    assert (tmp_path / "router.log").exists()
+    assert psutil.Process().children() == before
 
 
 def test_stop_ends_every_process_and_can_be_repeated(config, mar, tmp_path, monkeypatch):

@@ -57,6 +57,16 @@ def test_secrets_stay_out_of_the_servers_environment(monkeypatch):
     monkeypatch.setenv("RMTL_ENDPOINT_TOKEN", "x")
     monkeypatch.setenv("RMTL_SEARCH_STORAGE", "postgresql+psycopg://ada:x@host/studies")
     monkeypatch.setenv("RMTL_S3_REMOTE", "s3://bucket/faces")
+    monkeypatch.setenv("RMTL_JOURNAL_ADDRESS", "postgresql://ada:of/my/own@host/journal")
+    monkeypatch.setenv("DATABASE", "postgresql:///studies?user=ada&password=x")
+    monkeypatch.setenv("MYSQL_PWD", "x")
     kept = clean_environment()
+    assert not {"RMTL_JOURNAL_ADDRESS", "DATABASE", "MYSQL_PWD"} & kept.keys()
     assert not {"AWS_SECRET_ACCESS_KEY", "RMTL_ENDPOINT_TOKEN", "RMTL_SEARCH_STORAGE"} & kept.keys()
     assert kept["RMTL_S3_REMOTE"] == "s3://bucket/faces"
+
+
+def test_the_servers_are_told_no_registry(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example.org")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    assert not {"MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME"} & clean_environment().keys()

@@ -2,9 +2,11 @@
 
 import base64
 import json
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,12 @@ from model.config import CanaryConfig, Config
 from model.errors import ConfigError, ServiceError
 from model.net.multitask import build_net
 from model.schema import Deployment
-from model.serving import running, server, trial
+from model.serving import processes, running, server, trial
 from model.serving.archive import package
 from model.serving.rollout import replace
+from model.serving.settings import SETTINGS_FILE, RouterSettings
+from model.serving.slot import Slot
+from model.storage import write_json
 from model.weights import describe, save_weights
 
 LIMITS = CanaryConfig(min_requests=20, max_error_rate=0.5, max_disagreement=0.5, max_point_difference=0.05, shadow=0.5)
@@ -198,6 +203,45 @@ def test_a_challenger_that_answers_otherwise_never_gets_a_request(
     assert load.failures == []
     assert load.versions() == ["7"]
     assert (state / "router.json").read_bytes() == settings
+
+
+@pytest.fixture
+def killed_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Slot]]:
+    """Two servers that do nothing; the files name the new one already, and no canary. Slots by name."""
+    with ExitStack() as stack:
+        slots = []
+        for name in ("server-old", "server-new"):
+            process = stack.enter_context(subprocess.Popen(["sleep", "600"]))
+            stack.callback(process.kill)
+            slots.append(Slot(name, "http://127.0.0.1:1", processes.identity(process.pid), str(tmp_path / name)))
+        running.note_slots(tmp_path, slots)
+        settings = RouterSettings("127.0.0.1", 1, "server-new", "http://127.0.0.1:1", "residual-mtl", 1, 1, 1, 1.0)
+        write_json(tmp_path / SETTINGS_FILE, settings.to_json())
+        yield {slot.name: slot for slot in slots}
+
+
+def test_the_server_that_a_router_still_asks_is_ended_after_the_switch(
+    killed_update: dict[str, Slot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(trial, "switch", lambda _: seen.append([bool(slot.find()) for slot in killed_update.values()]))
+    assert trial.end(tmp_path) is True
+    assert seen == [[True, True]]
+    assert [slot.name for slot in running.slots(tmp_path)] == ["server-new"]
+    assert [bool(slot.find()) for slot in killed_update.values()] == [False, True]
+
+
+def test_a_router_that_does_not_follow_keeps_its_servers(
+    killed_update: dict[str, Slot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> None:
+        raise ServiceError("the router did not take over")
+
+    monkeypatch.setattr(trial, "switch", fail)
+    with pytest.raises(ServiceError, match="did not take over"):
+        trial.end(tmp_path)
+    assert all(slot.find() for slot in killed_update.values())
+    assert running.slots(tmp_path) == list(killed_update.values())
 
 
 def test_a_share_is_between_nothing_and_all(quick, agreeing: Path, tmp_path: Path) -> None:

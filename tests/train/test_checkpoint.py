@@ -1,4 +1,5 @@
 import os
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -7,7 +8,8 @@ from model.errors import CheckpointError
 from model.storage import read_json
 from model.train.checkpoint import Origin, Progress, drop_foreign, load, origin_of, pack, save, unpack
 
-ORIGIN = Origin("config", "data")
+ORIGIN = Origin("config", "data", "shards", "code")
+INDEX = {"data_digest": "d", "files": {}}
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path):
@@ -59,11 +61,19 @@ def test_what_is_not_finite_is_never_written(tmp_path):
     assert found[0].step == 1
 
 
-@pytest.mark.parametrize(("other", "told"), [(Origin("x", "data"), "configuration"), (Origin("config", "x"), "data")])
-def test_another_origin_is_refused(other, told, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "told"), [("config_digest", "configuration"), ("data_digest", "data"), ("shards_digest", "shards")]
+)
+def test_another_origin_is_refused(name, told, tmp_path):
     save(tmp_path, Progress(), {"a": torch.ones(2)}, ORIGIN)
     with pytest.raises(CheckpointError, match=rf"another {told}.*delete .*last to begin anew, or choose another"):
-        load(tmp_path, other)
+        load(tmp_path, replace(ORIGIN, **{name: "x"}))
+
+
+def test_a_training_goes_on_under_changed_code(tmp_path):
+    """Whose outputs must follow the code drops it before."""
+    save(tmp_path, Progress(), {"a": torch.ones(2)}, ORIGIN)
+    assert load(tmp_path, replace(ORIGIN, code_digest="x")) is not None
 
 
 def test_an_altered_tensor_file_is_refused(tmp_path):
@@ -84,21 +94,26 @@ def test_a_missing_tensor_file_is_refused(tmp_path):
 
 
 def test_origin_changes_with_the_section_train_and_not_with_others(tiny):
-    base = origin_of(tiny().run, "d")
-    assert origin_of(tiny().run, "d") == base
-    assert origin_of(tiny(**{"train.lr": 0.5}).run, "d") != base
-    assert origin_of(tiny(**{"seed": 5}).run, "d") != base
-    assert origin_of(tiny(**{"evaluate.bootstrap": 7}).run, "d") == base
+    base = origin_of(tiny().run, INDEX)
+    assert origin_of(tiny().run, INDEX) == base
+    assert origin_of(tiny(**{"train.lr": 0.5}).run, INDEX) != base
+    assert origin_of(tiny(**{"seed": 5}).run, INDEX) != base
+    assert origin_of(tiny(**{"evaluate.bootstrap": 7}).run, INDEX) == base
+
+
+def test_origin_changes_with_the_shards_of_the_same_faces(tiny):
+    sharded_anew = {**INDEX, "files": {"train": {"train-000000.tar": {"bytes": 1}}}}
+    assert origin_of(tiny().run, sharded_anew) != origin_of(tiny().run, INDEX)
 
 
 def test_origin_follows_the_content_of_the_weights_to_start_from(tiny, tmp_path):
     for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "weights.safetensors").write_bytes(content)
-    a, b, c = (origin_of(tiny(**{"train.start_from": str(tmp_path / name)}).run, "d") for name in "abc")
+    a, b, c = (origin_of(tiny(**{"train.start_from": str(tmp_path / name)}).run, INDEX) for name in "abc")
     assert a == b
     assert a != c
-    assert a != origin_of(tiny().run, "d")
+    assert a != origin_of(tiny().run, INDEX)
 
 
 def test_packed_parts_come_apart_again():
@@ -108,11 +123,12 @@ def test_packed_parts_come_apart_again():
     assert unpack(packed, "ema") == parts["ema"]
 
 
-def test_only_a_foreign_checkpoint_is_dropped(tmp_path):
+@pytest.mark.parametrize("name", [field.name for field in fields(Origin)])
+def test_only_a_foreign_checkpoint_is_dropped(name, tmp_path):
     save(tmp_path, Progress(), {"a": torch.ones(2)}, ORIGIN)
     assert not drop_foreign(tmp_path, ORIGIN)
     assert load(tmp_path, ORIGIN) is not None
-    assert drop_foreign(tmp_path, Origin("other", "data"))
+    assert drop_foreign(tmp_path, replace(ORIGIN, **{name: "other"}))
     assert load(tmp_path, ORIGIN) is None
     assert not drop_foreign(tmp_path, ORIGIN)
 
@@ -124,7 +140,7 @@ def test_a_spool_stays_only_with_a_checkpoint_to_go_on_from(tmp_path):
     spool.touch()
     drop_foreign(tmp_path, ORIGIN)
     assert spool.exists()
-    drop_foreign(tmp_path, Origin("other", "data"))
+    drop_foreign(tmp_path, replace(ORIGIN, config_digest="other"))
     assert not spool.exists()
     spool.touch()
     drop_foreign(tmp_path, ORIGIN)

@@ -1,6 +1,9 @@
 import csv
 import json
 
+import pytest
+
+from model.errors import StorageError
 from model.train.log import NullLog
 from model.train.spool import Spool
 
@@ -33,6 +36,13 @@ def test_all_that_is_told_is_on_disk_at_once_and_passed_on(tmp_path):
     assert lines(tmp_path)[1]["step"] == 20
     assert lines(tmp_path)[1]["values"] == {"train/landmarks": 0.5}
     assert heard.told == [("params", {"train.lr": 0.1}), (20, {"train/landmarks": 0.5})]
+
+
+def test_a_full_disk_names_the_spool(tmp_path):
+    """T19."""
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"metrics\.jsonl: .* bytes cannot be appended"):
+        Spool(tmp_path, NullLog()).metrics({"train/lr": 0.1}, 1)
 
 
 def test_restart_drops_what_lies_past_the_checkpoint_and_a_line_cut_short(tmp_path):

@@ -3,7 +3,8 @@
 An entry of `splits` is a folder below `path` that holds the class folders; it is the subset too. Folder names map to
 our classes by alias (`angry` is anger); `contempt` and the like are read, but have no expression. Pictures are face
 crops. `votes` names a FER+ table below `path`: its counts fill the column `votes`, and the label of their majority is
-the fact `ferplus` (null where there is none).
+the fact `ferplus` (null where there is none). A malformed line of it is a problem of its picture, or a row of its own
+where it names none.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from model.data.readers.common import (
     split_parts,
     visible,
 )
-from model.data.readers.votes import majority, read_votes
+from model.data.readers.votes import Votes, majority, read_votes
 from model.errors import DataContractError
 from model.schema import FaceRecord
 
@@ -31,11 +32,13 @@ from model.schema import FaceRecord
 def read(source: Source, data: Path) -> Iterator[FaceRecord]:
     """One row a file; a file that is no picture is a row with a problem."""
     root = require_folder(data / source.path, source)
-    votes = read_votes(root / source.votes) if source.votes else {}
+    votes = read_votes(root / source.votes, f"{source.path}/{source.votes}") if source.votes else None
     for split, part in split_parts(source):
         for folder, label in _classes(require_folder(root / part, source)):
             for file in visible(folder):
                 yield _face(source, split, f"{part}/{folder.name}/{file.name}", label, votes)
+    if votes is not None:
+        yield from _nameless(source, votes)
 
 
 def _classes(root: Path) -> list[tuple[Path, str]]:
@@ -50,14 +53,24 @@ def _classes(root: Path) -> list[tuple[Path, str]]:
     return [(folder, label) for folder, label in labels if label is not None]
 
 
-def _face(source: Source, split: str, image: str, label: str, votes: dict[str, list[int]]) -> FaceRecord:
+def _face(source: Source, split: str, image: str, label: str, votes: Votes | None) -> FaceRecord:
     subset = image.rsplit("/", maxsplit=2)[0]
     if Path(image).suffix.lower() not in PICTURE_SUFFIXES:
         text = problem("not_a_picture", f"{source.path}/{image}", f"suffix is none of {', '.join(PICTURE_SUFFIXES)}")
         return record(source, split, subset, image, problem=text)
     fields: dict[str, Any] = expression_fields(label)
-    if source.votes:
-        counts = votes.get(image) or votes.get(Path(image).name)
+    if votes is not None:
+        counts = votes.find(image)
+        if isinstance(counts, str):
+            return record(source, split, subset, image, problem=counts)
         facts = {"ferplus": majority(counts) if counts else None, "label": label}
         fields |= {"votes": counts, "facts": facts_text(facts)}
     return record(source, split, subset, image, **fields)
+
+
+def _nameless(source: Source, votes: Votes) -> Iterator[FaceRecord]:
+    """A row for each line of votes whose picture nobody can tell, so that it is counted and lands in quarantine."""
+    table = str(source.votes)
+    split, _ = next(split_parts(source))
+    for number, text in votes.nameless.items():
+        yield record(source, split, "", table, record_id=f"{source.name}/{table}#{number}", problem=text)

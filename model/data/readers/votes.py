@@ -2,35 +2,56 @@
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
-from model.data.readers.common import label_of, read_text
+from model.data.readers.common import label_of, problem, read_text
 from model.errors import DataContractError
 from model.schema import EXPRESSIONS, VOTES
 
+_MOST = 2**31 - 1
 
-def read_votes(path: Path) -> dict[str, list[int]]:
-    """Counts in the order of `schema.VOTES` by the name in the table's first picture column (`image`, `Image name`).
+
+class Votes(NamedTuple):
+    """A table of votes.
+
+    Attributes:
+        of_picture: counts in the order of `schema.VOTES`, or the problem of a malformed line, by the name in the first
+            picture column (`image`, `Image name`).
+        nameless: the problem of each malformed line that names no picture, by its number.
+    """
+
+    of_picture: dict[str, list[int] | str]
+    nameless: dict[int, str]
+
+    def find(self, image: str) -> list[int] | str | None:
+        """What the table has of a picture, by its path or by its file name; None where it has nothing."""
+        return self.of_picture.get(image) or self.of_picture.get(Path(image).name)
+
+
+def read_votes(path: Path, name: str) -> Votes:
+    """The table at `path`; problems call it `name`.
 
     Raises:
-        DataContractError: no file, no picture column, a missing vote column, or a count that is not a whole number.
+        DataContractError: no file, no picture column, or a missing vote column.
     """
     if not path.is_file():
         raise DataContractError(f"{path}: no such file; it is the `votes` table named in index.sources")
-    reader = csv.reader(read_text(path).splitlines())
-    header = next(reader, [])
-    image = next((index for index, name in enumerate(header) if name.strip().lower() in ("image", "image name")), None)
-    columns = {label_of(name): index for index, name in enumerate(header) if index != image}
-    missing = [name for name in VOTES if name not in columns]
-    if image is None or missing:
-        raise DataContractError(
-            f"{path}: columns {', '.join(header)}; need `image` and a count for each of {', '.join(VOTES)}"
-        )
-    votes: dict[str, list[int]] = {}
-    for row in reader:
+    first, *lines = read_text(path).splitlines() or [""]
+    image, columns = _columns(_cells(first), path)
+    votes = Votes({}, {})
+    for number, line in enumerate(lines, start=2):
+        cells = _cells(line)
+        if not cells:
+            continue
+        picture = cells[image].strip() if image < len(cells) else ""
         try:
-            votes[row[image].strip()] = [int(row[columns[name]]) for name in VOTES]
-        except (ValueError, IndexError) as error:
-            raise DataContractError(f"{path}, line {reader.line_num}: not ten counts: {','.join(row)[:80]}") from error
+            votes.of_picture[picture] = [_count(cells[column]) for column in columns]
+        except (ValueError, IndexError):
+            what = problem("malformed_row", name, f"not ten counts: {line[:80]}", number)
+            if picture:
+                votes.of_picture[picture] = what
+            else:
+                votes.nameless[number] = what
     return votes
 
 
@@ -41,3 +62,26 @@ def majority(votes: list[int]) -> str | None:
     if VOTES[top] not in EXPRESSIONS or 2 * counts[top] <= sum(counts):
         return None
     return VOTES[top]
+
+
+def _columns(header: list[str], path: Path) -> tuple[int, list[int]]:
+    """The column of the picture's name, and those of the counts in the order of `schema.VOTES`."""
+    image = next((index for index, name in enumerate(header) if name.strip().lower() in ("image", "image name")), None)
+    columns = {label_of(name): index for index, name in enumerate(header) if index != image}
+    if image is None or any(name not in columns for name in VOTES):
+        raise DataContractError(
+            f"{path}: columns {', '.join(header)}; need `image` and a count for each of {', '.join(VOTES)}"
+        )
+    return image, [columns[name] for name in VOTES]
+
+
+def _cells(line: str) -> list[str]:
+    """One line at a time: a stray quote would take the lines after it for its own cell."""
+    return next(csv.reader([line]), [])
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _MOST:
+        raise ValueError(text)
+    return number
