@@ -53,8 +53,10 @@ class _Filtered(torch.autograd.Function):
         kernel, stride, padding = weight.shape[-1], ctx.stride, ctx.padding
         x_grad, weight_grad = None, None
         if ctx.needs_input_grad[0]:
-            parts = (_widened(weight), _widened(grad)) if stride > 1 else (weight, grad)
-            x_grad = conv2d_input(x.shape, *parts, stride, padding, groups=x.shape[1]).to(x.dtype)  # type: ignore[no-untyped-call]
+            filters, back = (_widened(weight), _widened(grad)) if stride > 1 else (weight, grad)
+            x_grad = conv2d_input(  # type: ignore[no-untyped-call]
+                x.shape, filters, back, stride, padding, groups=x.shape[1]
+            ).to(x.dtype)
         if ctx.needs_input_grad[1]:
             if _is_small(x, kernel, stride):
                 weight_grad = _weight_gradient(x, grad, weight, stride, padding)

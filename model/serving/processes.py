@@ -11,7 +11,7 @@ STOP_S = 15.0
 BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 Identity = tuple[int, str | float]
-"""Number and start of a process; without `/proc`, and in files of former versions, the start in seconds of the clock."""
+"""Number and start of a process: seconds of the clock without `/proc` and in files of former versions."""
 
 
 def identity(pid: int) -> Identity:
