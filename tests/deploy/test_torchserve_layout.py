@@ -71,8 +71,7 @@ def address(volume: Path, tmp_path: Path) -> Iterator[str]:
     process = subprocess.Popen([*container["command"], *arguments], cwd=work, env=environment, start_new_session=True)
     yield f"http://127.0.0.1:{ports[8080]}"
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    process.terminate()
-    for member in psutil.wait_procs(family, timeout=20)[1]:
+    for member in family:
         member.kill()
     process.wait(20)
     shutil.rmtree(work, ignore_errors=True)

@@ -71,6 +71,7 @@ def test_an_unchanged_rerun_executes_no_step(project: Project, first: Run) -> No
     assert (again.folder / "evaluation.json").read_bytes() == (first.folder / "evaluation.json").read_bytes()
 
 
+@pytest.mark.long
 def test_a_changed_value_reruns_its_step_and_what_follows(project: Project, first: Run) -> None:
     """T13."""
     assert sorted(project.run("--set", "train.lr=0.0051").steps) == sorted(AFTER_SHARD)
