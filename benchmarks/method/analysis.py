@@ -3,7 +3,8 @@
 A gain is positive where the first of two rows is better: percent of the other's NME, points of macro-F1.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,19 +47,16 @@ def _analyse_set(study: Study, results: Results, data: str) -> dict[str, Any]:
         },
         "donors": {row: found for row in results.rows(data) if (found := donors(results, data, row))},
         "fractions": fraction_curves(study, results, data),
+        "fractions_full": fraction_gains(study, results, data),
+        "levels": fraction_levels(results, data),
     }
 
 
 def describe_row(results: Results, data: str, row: str) -> dict[str, Any]:
     """Means over the seeds of a row; intervals for the two metrics."""
     runs = results.runs(data, row)
-    settings = results.study.statistics
     values: dict[str, Any] = {"seeds": len(runs)}
-    for metric in METRICS:
-        known = [results.values(run, metric) for run in results.runs(data, row, metric)]
-        if known:
-            value, low, high, _ = mean_estimate(known, settings.interval, settings.seed)
-            values[metric] = {"value": _round(value), "low": _round(low), "high": _round(high)}
+    values |= {metric: item for metric in METRICS if (item := level(results, data, row, metric)) is not None}
     values |= _means([results.done[run]["test"]["final"] for run in runs], _MEANS)
     first = results.done[runs[0]]
     values |= {name: first[name] for name in ("parameters", "multiply_adds")}
@@ -71,6 +69,16 @@ def describe_row(results: Results, data: str, row: str) -> dict[str, Any]:
     told = [results.done[run]["last_epoch"] for run in runs]
     values["inside"] = _means(told, sorted({name for item in told for name in item}))
     return values
+
+
+def level(results: Results, data: str, row: str, metric: Metric, *, fraction: float = 1.0) -> dict[str, float] | None:
+    """Mean of a metric over the seeds of a row; None where it has none."""
+    known = [results.values(run, metric) for run in results.runs(data, row, metric, fraction=fraction)]
+    if not known:
+        return None
+    settings = results.study.statistics
+    value, low, high, _ = mean_estimate(known, settings.interval, settings.seed)
+    return {"value": _round(value), "low": _round(low), "high": _round(high)}
 
 
 def contrasts(study: Study, results: Results, data: str) -> list[dict[str, Any]]:
@@ -140,18 +148,47 @@ def donors(results: Results, data: str, row: str) -> dict[str, Any]:
 
 def fraction_curves(study: Study, results: Results, data: str) -> dict[str, Any]:
     """Gain over the baseline by row, metric and percent of the labels, of rows that were run on several fractions."""
+    rows = [row for row in _rows_of_several(results, data) if row != study.baseline]
+    return _by_fraction(results, data, rows, partial(_gain_over, other=study.baseline))
+
+
+def fraction_gains(study: Study, results: Results, data: str) -> dict[str, Any]:
+    """Gain of the full row over each of the others, likewise."""
+    rows = [row for row in _rows_of_several(results, data) if row not in (study.full, study.baseline)]
+    return _by_fraction(results, data, rows, partial(_gain_of, one=study.full))
+
+
+def fraction_levels(results: Results, data: str) -> dict[str, Any]:
+    """The metrics themselves, likewise."""
+    return _by_fraction(results, data, _rows_of_several(results, data), level)
+
+
+def _rows_of_several(results: Results, data: str) -> list[str]:
     several = {row for fraction in results.fractions(data) if fraction < 1 for row in results.rows(data, fraction)}
-    curves: dict[str, Any] = {}
-    for row in (row for row in results.rows(data) if row in several and row != study.baseline):
-        curves[row] = {
+    return [row for row in results.rows(data) if row in several]
+
+
+def _by_fraction(results: Results, data: str, rows: Iterable[str], measure: Callable[..., Any]) -> dict[str, Any]:
+    """`measure` by row, metric and percent of the labels, where it has a value."""
+    return {
+        row: {
             metric: {
                 percent(fraction): item
                 for fraction in results.fractions(data)
-                if (item := gain(results, data, row, study.baseline, metric, fraction=fraction)) is not None
+                if (item := measure(results, data, row, metric, fraction=fraction)) is not None
             }
             for metric in METRICS
         }
-    return curves
+        for row in rows
+    }
+
+
+def _gain_over(results: Results, data: str, row: str, metric: Metric, *, fraction: float, other: str) -> Any:
+    return gain(results, data, row, other, metric, fraction=fraction)
+
+
+def _gain_of(results: Results, data: str, row: str, metric: Metric, *, fraction: float, one: str) -> Any:
+    return gain(results, data, one, row, metric, fraction=fraction)
 
 
 def find_warnings(results: Results) -> list[str]:

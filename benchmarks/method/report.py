@@ -1,6 +1,6 @@
 """Writes what the results say: ablation.json, tables for people, and plots."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def write_report(study: Study, *, results: Path, out: Path) -> dict[str, Any]:
 def _page(report: Mapping[str, Any]) -> Iterator[str]:
     for name, values in report["sets"].items():
         yield f"### `{name}`: {values['faces']:,} test faces of {values['subjects']:,} subjects"
-        for part in (_rows, _contrasts, _controls, _donors, _inside, _fractions):
+        for part in (_rows, _contrasts, _controls, _donors, _inside, _levels, _gains, _full_gains):
             table = list(part(report, values))
             if table:
                 yield ""
@@ -120,15 +120,27 @@ def _inside(_: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
             yield _line(row, *(_number(item.get(name), digits=3) for name in shown))
 
 
-def _fractions(report: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
-    curves = values["fractions"]
+def _levels(_: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+    return _by_share(values["levels"], "row", lambda item, _: _interval(item))
+
+
+def _gains(report: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+    return _by_share(values["fractions"], f"gain over {report['baseline']}", _gain_of_pairs)
+
+
+def _full_gains(report: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+    return _by_share(values["fractions_full"], f"{report['full']} over", _gain_of_pairs)
+
+
+def _by_share(curves: Mapping[str, Any], first: str, shown: Callable[[Any, str], str]) -> Iterator[str]:
+    """A table of rows and metrics with a column for each percentage of the labels."""
     shares = sorted({share for row in curves.values() for item in row.values() for share in item}, key=float)[::-1]
     if not shares:
         return
-    yield _head(f"gain over {report['baseline']}", "metric", *(f"{share} % of the labels" for share in shares))
+    yield _head(first, "metric", *(f"{share} % of the labels" for share in shares))
     for row, metrics in curves.items():
         for metric, item in metrics.items():
-            yield _line(row, TITLES[metric], *(_gain(item.get(share), metric, pairs=True) for share in shares))
+            yield _line(row, TITLES[metric], *(shown(item.get(share), metric) for share in shares))
 
 
 def _head(*names: str) -> str:
@@ -148,6 +160,10 @@ def _gain(item: Mapping[str, float] | None, metric: str, *, pairs: bool = False)
         return "-"
     number = f", n {item['pairs']}" if pairs else ""
     return f"{item['value']:+z.2f} {UNITS[metric]} ({item['low']:+z.2f} to {item['high']:+z.2f}{number})"
+
+
+def _gain_of_pairs(item: Mapping[str, float] | None, metric: str) -> str:
+    return _gain(item, metric, pairs=True)
 
 
 def _number(value: float | None, *, digits: int = 2) -> str:

@@ -70,7 +70,17 @@ def test_cost_and_donors_stand_beside_the_effects(report):
     assert donors["nme"]["final"]["value"] == pytest.approx(100 * 0.05 / 1.05, abs=0.001)
     assert donors["macro_f1"]["permuted"]["value"] == 0
     assert donors["macro_f1"]["verdict"] == FALLS
-    assert set(values["sets"]["gap"]["fractions"]["residual-association"]["nme"]) == {"100", "50"}
+
+
+def test_rows_of_several_fractions_tell_levels_and_gains_of_each(report):
+    values, out = report
+    found = values["sets"]["gap"]
+    assert set(found["fractions"]["residual-association"]["nme"]) == {"100", "50"}
+    assert found["levels"]["residual-association"]["nme"]["100"] == found["rows"]["residual-association"]["nme"]
+    assert set(found["levels"]) == {"residual-association", "hard-sharing"}
+    assert found["fractions_full"] == {}, "there is no third row of both"
+    page = (out / "ablation.md").read_text()
+    assert "| row | metric | 100 % of the labels | 50 % of the labels |" in page
 
 
 def test_files_are_written_and_say_how_many_seeds_there_are(report):
