@@ -4,7 +4,6 @@ A gain is positive where the first of two rows is better: percent of the other's
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,7 @@ def describe_row(results: Results, data: str, row: str) -> dict[str, Any]:
     return values
 
 
-def level(results: Results, data: str, row: str, metric: Metric, *, fraction: float = 1.0) -> dict[str, float] | None:
+def level(results: Results, data: str, row: str, metric: Metric, *, fraction: float = 1.0) -> dict[str, Any] | None:
     """Mean of a metric over the seeds of a row; None where it has none."""
     known = [results.values(run, metric) for run in results.runs(data, row, metric, fraction=fraction)]
     if not known:
@@ -149,18 +148,25 @@ def donors(results: Results, data: str, row: str) -> dict[str, Any]:
 def fraction_curves(study: Study, results: Results, data: str) -> dict[str, Any]:
     """Gain over the baseline by row, metric and percent of the labels, of rows that were run on several fractions."""
     rows = [row for row in _rows_of_several(results, data) if row != study.baseline]
-    return _by_fraction(results, data, rows, partial(_gain_over, other=study.baseline))
+    return _by_fraction(
+        results, data, rows, lambda row, metric, share: gain(results, data, row, study.baseline, metric, fraction=share)
+    )
 
 
 def fraction_gains(study: Study, results: Results, data: str) -> dict[str, Any]:
     """Gain of the full row over each of the others, likewise."""
     rows = [row for row in _rows_of_several(results, data) if row not in (study.full, study.baseline)]
-    return _by_fraction(results, data, rows, partial(_gain_of, one=study.full))
+    return _by_fraction(
+        results, data, rows, lambda row, metric, share: gain(results, data, study.full, row, metric, fraction=share)
+    )
 
 
 def fraction_levels(results: Results, data: str) -> dict[str, Any]:
     """The metrics themselves, likewise."""
-    return _by_fraction(results, data, _rows_of_several(results, data), level)
+    rows = _rows_of_several(results, data)
+    return _by_fraction(
+        results, data, rows, lambda row, metric, share: level(results, data, row, metric, fraction=share)
+    )
 
 
 def _rows_of_several(results: Results, data: str) -> list[str]:
@@ -168,27 +174,21 @@ def _rows_of_several(results: Results, data: str) -> list[str]:
     return [row for row in results.rows(data) if row in several]
 
 
-def _by_fraction(results: Results, data: str, rows: Iterable[str], measure: Callable[..., Any]) -> dict[str, Any]:
+def _by_fraction(
+    results: Results, data: str, rows: Iterable[str], measure: Callable[[str, Metric, float], dict[str, Any] | None]
+) -> dict[str, Any]:
     """`measure` by row, metric and percent of the labels, where it has a value."""
     return {
         row: {
             metric: {
                 percent(fraction): item
                 for fraction in results.fractions(data)
-                if (item := measure(results, data, row, metric, fraction=fraction)) is not None
+                if (item := measure(row, metric, fraction)) is not None
             }
             for metric in METRICS
         }
         for row in rows
     }
-
-
-def _gain_over(results: Results, data: str, row: str, metric: Metric, *, fraction: float, other: str) -> Any:
-    return gain(results, data, row, other, metric, fraction=fraction)
-
-
-def _gain_of(results: Results, data: str, row: str, metric: Metric, *, fraction: float, one: str) -> Any:
-    return gain(results, data, one, row, metric, fraction=fraction)
 
 
 def find_warnings(results: Results) -> list[str]:

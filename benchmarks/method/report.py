@@ -1,6 +1,7 @@
 """Writes what the results say: ablation.json, tables for people, and plots."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +126,11 @@ def _levels(_: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _gains(report: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
-    return _by_share(values["fractions"], f"gain over {report['baseline']}", _gain_of_pairs)
+    return _by_share(values["fractions"], f"gain over {report['baseline']}", partial(_gain, pairs=True))
 
 
 def _full_gains(report: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
-    return _by_share(values["fractions_full"], f"{report['full']} over", _gain_of_pairs)
+    return _by_share(values["fractions_full"], f"{report['full']} over", partial(_gain, pairs=True))
 
 
 def _by_share(curves: Mapping[str, Any], first: str, shown: Callable[[Any, str], str]) -> Iterator[str]:
@@ -160,10 +161,6 @@ def _gain(item: Mapping[str, float] | None, metric: str, *, pairs: bool = False)
         return "-"
     number = f", n {item['pairs']}" if pairs else ""
     return f"{item['value']:+z.2f} {UNITS[metric]} ({item['low']:+z.2f} to {item['high']:+z.2f}{number})"
-
-
-def _gain_of_pairs(item: Mapping[str, float] | None, metric: str) -> str:
-    return _gain(item, metric, pairs=True)
 
 
 def _number(value: float | None, *, digits: int = 2) -> str:

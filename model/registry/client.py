@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from model.errors import ConfigError, RegistryError, ServiceError
 
 CONNECT_S = 5
-_OUT_OF_REACH = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "ENDPOINT_NOT_FOUND")
+OUT_OF_REACH = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "ENDPOINT_NOT_FOUND")
 # A password may hold `/` and `@`.
 _USERINFO = re.compile(r"(://)(?:\S*:\S*|[^/@\s]+)@")
 
@@ -85,7 +85,7 @@ def open_store() -> Iterator[Store]:
         yield _connect(uri, shown)
     except MlflowException as error:
         message = redact_address(str(error)).splitlines()[0][:300]
-        if error.error_code in _OUT_OF_REACH:
+        if error.error_code in OUT_OF_REACH:
             raise _away(shown, message) from error
         raise RegistryError(f"MLflow at {shown}: {message}") from error
     except (requests.RequestException, SQLAlchemyError) as error:

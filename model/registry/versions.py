@@ -16,7 +16,7 @@ from mlflow.entities.model_registry import ModelVersion as StoredVersion
 from mlflow.exceptions import MlflowException
 
 from model.errors import CheckpointError, MissingVersionError, RegistryError, StorageError
-from model.registry.client import Store, open_store
+from model.registry.client import OUT_OF_REACH, Store, open_store
 from model.storage import FULL, atomic_path, digest_file
 from model.weights import META_FILE, WEIGHTS_FILE, Meta, load_weights
 
@@ -138,7 +138,7 @@ def is_missing(error: OSError | MlflowException) -> bool:
     if isinstance(error, requests.HTTPError):
         return error.response is not None and error.response.status_code == 404
     if isinstance(error, MlflowException):
-        return bool(error.error_code != "INTERNAL_ERROR")
+        return error.error_code not in OUT_OF_REACH
     # MLflow raises an OSError without number for a file that is not in a folder.
     return not isinstance(error, requests.RequestException) and error.errno in (None, errno.ENOENT)
 

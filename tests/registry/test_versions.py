@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import requests
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
 from model.config import RegisterConfig
 from model.errors import FaceError, RegistryError, ServiceError, StorageError
@@ -104,6 +106,8 @@ def test_a_missing_artifact_is_named(workspace: Path, gate: RegisterConfig, case
         (requests.ConnectionError("refused"), ServiceError),
         (requests.HTTPError("bad gateway", response=answered(502)), ServiceError),
         (requests.HTTPError("not found", response=answered(404)), RegistryError),
+        (MlflowException("later", TEMPORARILY_UNAVAILABLE), ServiceError),
+        (MlflowException("not found", RESOURCE_DOES_NOT_EXIST), RegistryError),
     ],
 )
 def test_a_disk_or_a_server_that_fails_is_not_taken_for_a_missing_artifact(
@@ -111,7 +115,7 @@ def test_a_disk_or_a_server_that_fails_is_not_taken_for_a_missing_artifact(
     gate: RegisterConfig,
     cases: Any,
     monkeypatch: pytest.MonkeyPatch,
-    error: OSError,
+    error: Exception,
     expected: type[FaceError],
 ) -> None:
     """T19, T20."""
