@@ -17,7 +17,7 @@ NOT_THE_USERS = {
     "RMTL_RUN": "the cluster tells it to the steps of a run",
     "RMTL_TRAIN_LAUNCHER": "the option --launcher sets it before a pipeline is compiled",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "never on, whatever the environment says",
-    "MLFLOW_DISABLE_TELEMETRY": "MLflow's own, preset by model.registry as the four below",
+    "MLFLOW_DISABLE_TELEMETRY": "MLflow's own, preset by model.registry as those below",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "",
     "MLFLOW_LOGGING_LEVEL": "",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "",
