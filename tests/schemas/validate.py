@@ -1,5 +1,6 @@
 """Bodies of custom resources against the schemas of their CRDs, with unknown fields forbidden."""
 
+import gzip
 import json
 import re
 from functools import cache
@@ -34,9 +35,10 @@ def check(kind: str, body: dict[str, Any]) -> None:
 @cache
 def _schema(kind: str) -> tuple[str, Draft202012Validator]:
     """`apiVersion`, as the file's name gives it, and the strict schema."""
-    (path,) = SCHEMAS.glob(f"{kind.lower()}.*.json")
-    group, version = path.stem.removeprefix(f"{kind.lower()}.").rsplit("_", 1)
-    return f"{group}/{version}", Draft202012Validator(_strict(json.loads(path.read_text())))
+    (path,) = SCHEMAS.glob(f"{kind.lower()}.*.json.gz")
+    group, version = path.name.removesuffix(".json.gz").removeprefix(f"{kind.lower()}.").rsplit("_", 1)
+    schema = json.loads(gzip.decompress(path.read_bytes()))
+    return f"{group}/{version}", Draft202012Validator(_strict(schema))
 
 
 def _strict(node: Any) -> Any:
