@@ -24,6 +24,8 @@ QUICK = {
     "evaluate.bootstrap": 20,
     "register.gate.max_nme": 1000.0,
     "register.gate.min_macro_f1": 0.0,
+    "register.gate.simple_nme_gain": None,
+    "register.gate.simple_f1_gain": None,
 }
 
 

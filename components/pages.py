@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+# Values that stand beside the network's: its answers before the exchange, and the simple model's.
+_BESIDE = ("_base", "_simple")
+
 
 def validation_page(report: ValidationReport) -> str:
     """Faces by source and split, and the rules that found something with what to do about it."""
@@ -93,7 +96,7 @@ def comparison(names: Sequence[str], rows: Sequence[Row], evaluations: Sequence[
 def comparison_page(compared: Sequence[Row]) -> str:
     """The final answers' headline values, a line a row."""
     shown = [
-        {name: value for name, value in row.items() if name == "name" or ("/" in name and not name.endswith("_base"))}
+        {name: value for name, value in row.items() if name == "name" or ("/" in name and not name.endswith(_BESIDE))}
         for row in compared
     ]
     return _page(f"{len(compared)} rows", _table(shown))

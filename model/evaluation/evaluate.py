@@ -20,8 +20,15 @@ from model.evaluation.answers import FaceAnswers, answer_faces, read_truth
 from model.evaluation.bootstrap import Resampler
 from model.evaluation.findings import Errors, Findings
 from model.evaluation.landmarks import Array
-from model.evaluation.measures import all_statistics, convention_statistics, face_errors, measure
+from model.evaluation.measures import (
+    all_statistics,
+    convention_statistics,
+    face_errors,
+    measure,
+    simple_statistics,
+)
 from model.evaluation.report import write_report
+from model.evaluation.simple import answer_simply
 from model.evaluation.slices import ALL, slice_masks
 from model.net.inference import FaceNet
 from model.schema import EXPRESSIONS, EvaluationReport, FaceRecord, Measure, to_json
@@ -38,7 +45,8 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
 ) -> EvaluationReport:
     """Measure a set of weights on one split.
 
-    Pictures are opened, cut and answered as the predictor does it. Writes `reports/evaluation.json`, plots and their
+    Pictures are opened, cut and answered as the predictor does it; beside the answers stand those of a simple model
+    fitted on the training faces. Writes `reports/evaluation.json`, plots and their
     tables under `reports/plots/`, `reports/evaluation.html`, and one row a face to `predictions`. Equal inputs give
     equal bytes.
 
@@ -54,6 +62,12 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
         )
     net = FaceNet.load(weights)
     answers = answer_faces(net, records, data=data, batch_size=config.batch_size)
+    simple = answer_simply(
+        [record for record in every if record.split == "train" and record.problem is None],
+        records,
+        data=data,
+        seed=seed,
+    )
     truth = read_truth(records)
     errors = face_errors(answers, truth, config)
     masks = slice_masks(records, truth.landmarks_NK2, truth.box_N4, config)
@@ -63,6 +77,7 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
         for statistic in chain(
             all_statistics(answers, truth, errors, config=config, temperature=net.meta.temperature),
             convention_statistics(answers, truth, net.meta.conventions),
+            simple_statistics(simple, truth, config),
         )
         for row in measure(statistic, masks, resampler, config.split)
     ]

@@ -11,9 +11,11 @@ from model.schema import EXPRESSIONS, Measure
 _TASKS = {
     "landmarks": "68 points",
     "landmarks_base": "68 points, before the exchange",
+    "landmarks_simple": "68 points, by the simple model",
     "landmarks19": "19 points",
     "expression": "apparent expression",
     "expression_base": "apparent expression, before the exchange",
+    "expression_simple": "apparent expression, by the simple model",
     "expression_votes": "apparent expression by the majority of votes",
 }
 _METRICS = {

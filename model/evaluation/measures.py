@@ -17,6 +17,7 @@ from model.evaluation.bootstrap import Resampler
 from model.evaluation.calibration import BINS, confidence_bins, ece_of, nll, retemper
 from model.evaluation.expression import accuracy_of, class_scores, macro_f1_of, mean_class_accuracy_of
 from model.evaluation.landmarks import Normaliser, headroom, nme, normaliser_lengths
+from model.evaluation.simple import SimpleAnswers
 from model.evaluation.slices import ALL
 from model.schema import EXPRESSIONS, NO_LABEL, Measure
 
@@ -30,6 +31,8 @@ CONVENTION = "expression_as-"
 # The first of each also has failure rates and areas.
 NORMALISERS: tuple[Normaliser, ...] = ("inter_ocular", "inter_pupil", "box_diagonal")
 NORMALISERS_19: tuple[Normaliser, ...] = ("box_diagonal", "box_side")
+# Variants of a task that are there to compare with: measured on all faces and by source, not on every slice.
+_BESIDE = ("_base", "_simple")
 _CLASSES = len(EXPRESSIONS)
 
 
@@ -112,6 +115,16 @@ def all_statistics(
     yield _class_statistic("expression_votes", classes_N, truth.votes_N)
 
 
+def simple_statistics(simple: SimpleAnswers, truth: FaceTruth, config: EvaluateConfig) -> Iterator[Statistic]:
+    """What the simple model reaches on the same faces, as the tasks `landmarks_simple` and `expression_simple`."""
+    if simple.landmarks_NK2 is not None:
+        lengths_N = normaliser_lengths(NORMALISERS[0], truth.landmarks_NK2, truth.box_N4)
+        errors_N = nme(simple.landmarks_NK2, truth.landmarks_NK2, lengths_N)
+        yield _landmark_statistic("landmarks_simple", NORMALISERS[0], errors_N, config.thresholds)
+    if simple.classes_N is not None:
+        yield _class_statistic("expression_simple", simple.classes_N, truth.expression_N)
+
+
 def convention_statistics(
     answers: FaceAnswers, truth: FaceTruth, conventions: Mapping[str, Convention]
 ) -> Iterator[Statistic]:
@@ -158,8 +171,8 @@ def _landmark_statistic(task: str, kind: Normaliser, errors_N: Array, thresholds
     for threshold in thresholds:
         columns += [Column("fr", kind, threshold), Column("auc", kind, threshold)]
         terms += [known_N & (filled_N > threshold), known_N * headroom(filled_N, threshold)]
-    base = task.endswith("_base")
-    return _mean_statistic(task, columns, np.stack(terms, axis=1), covers=_broad if base else _any_slice)
+    beside = task.endswith(_BESIDE)
+    return _mean_statistic(task, columns, np.stack(terms, axis=1), covers=_broad if beside else _any_slice)
 
 
 def _class_statistic(task: str, predicted_N: Labels, true_N: Labels) -> Statistic:
@@ -175,7 +188,7 @@ def _class_statistic(task: str, predicted_N: Labels, true_N: Labels) -> Statisti
         terms_NC=_confusion_terms(predicted_N, true_N),
         values=values,
         numbers=lambda sums_C: np.full(3, sums_C.sum()),
-        covers=_broad if task.endswith("_base") else _not_class,
+        covers=_broad if task.endswith(_BESIDE) else _not_class,
     )
 
 

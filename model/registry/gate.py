@@ -1,33 +1,32 @@
 """The quality gate: a pure function of two evaluations, and of their comparison where there is one.
 
-Policy. Thresholds apply to the mean over all faces. Against a champion, no loss beyond the tolerance of `register.gate`
-is accepted on the mean or on any slice of at least `min_slice` faces, whatever is gained elsewhere; a loss within the
-tolerance counts as equal. Both nets answer the same faces, so the widths of their separate intervals do not decide; the
-interval of their difference does, face by face: a loss on a slice that it explains by chance (it holds zero) is noted
-and not refused. On the mean, where faces are many, and without a comparison, the values alone decide.
-Two evaluations are compared only if they were made on the same data; else the champion has to be evaluated anew.
+Policy. Thresholds apply to the mean over all faces, and so does what a network must gain over the simple model of its
+evaluation; a task on which that was not measured is noted. Against a champion, no loss beyond the tolerance of
+`register.gate` is accepted on the mean or on any slice of at least `min_slice` faces, whatever is gained elsewhere; a
+loss within the tolerance counts as equal. Both nets answer the same faces, so the widths of their separate intervals
+do not decide; the interval of their difference does, face by face: a loss on a slice that it explains by chance (it
+holds zero) is noted and not refused. On the mean, where faces are many, and without a comparison, the values alone
+decide. Two evaluations are compared only if they were made on the same data; else the champion has to be evaluated
+anew.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from model.config import GateConfig
 from model.evaluation.comparison import Comparison, Difference
+from model.registry.thresholds import (
+    ALL,
+    JUDGED,
+    Key,
+    interval_text,
+    judged,
+    main_split,
+    shown,
+    unmeasured,
+    unmet,
+)
 from model.schema import EvaluationReport, Measure
-
-ALL = "all"
-
-_JUDGED = {
-    ("landmarks", "nme", "inter_ocular"): "nme",
-    ("landmarks19", "nme", "box_diagonal"): "nme19",
-    ("expression", "macro_f1", None): "macro_f1",
-    ("expression", "f1", None): "f1",
-}
-"""Task, metric and normaliser of the measures that the gate reads, and how it calls them."""
-
-Key = tuple[str, str]
-"""Metric, as the gate calls it, and subset."""
 
 Outcome = Literal["ok", "loss", "chance", "small", "missing"]
 
@@ -68,8 +67,7 @@ def judge(
     Reasons name metric, slice and both numbers, with intervals where they are known. A task whose threshold is null is
     not judged on the mean. A comparison of other weights or other data than these two evaluations is not used.
     """
-    values = _judged(report)
-    reasons = list(_below_thresholds(values, config))
+    values, reasons = judged(report), unmet(report, config)
     pairs: list[_Pair] = []
     if champion is not None and champion.data_digest != report.data_digest:
         reasons.append(
@@ -77,10 +75,10 @@ def judge(
             "comparable; evaluate the champion on this data (`rmtl evaluate --champion`), then register again with "
             "that evaluation (`rmtl register --champion-evaluation`)"
         )
-    elif champion is not None and _split(champion) != _split(report):
+    elif champion is not None and main_split(champion) != main_split(report):
         reasons.append(
-            f"champion was evaluated on split {_split(champion)}, challenger on {_split(report)}: not comparable; "
-            "evaluate both on the same split (evaluate.split), then register again"
+            f"champion was evaluated on split {main_split(champion)}, challenger on {main_split(report)}: not "
+            "comparable; evaluate both on the same split (evaluate.split), then register again"
         )
     elif champion is not None:
         fits = comparison is not None and (
@@ -89,53 +87,18 @@ def judge(
             comparison.data_digest,
         ) == (report.weights_digest, champion.weights_digest, report.data_digest)
         found = _differences(comparison) if comparison is not None and fits else {}
-        pairs = [_pair(key, old, values.get(key), found.get(key), config) for key, old in _judged(champion).items()]
+        pairs = [_pair(key, old, values.get(key), found.get(key), config) for key, old in judged(champion).items()]
     reasons += [_loss_text(pair) for pair in pairs if pair.outcome in ("loss", "missing")]
-    notes = [_note_text(pair, config) for pair in pairs if pair.outcome in ("small", "chance")]
+    notes = [
+        *unmeasured(report, config),
+        *(_note_text(pair, config) for pair in pairs if pair.outcome in ("small", "chance")),
+    ]
     return Verdict("fail" if reasons else "pass", reasons, notes, [_row(pair) for pair in pairs])
 
 
-def _judged(report: EvaluationReport) -> dict[Key, Measure]:
-    """The measures that count, of the final answers, on the split that counts."""
-    split = _split(report)
-    values = {}
-    for measure in report.measures:
-        name = _JUDGED.get((measure.task, measure.metric, measure.normaliser))
-        if name is not None and measure.split == split and measure.value is not None:
-            values[name, measure.subset] = measure
-    return values
-
-
-def _split(report: EvaluationReport) -> str:
-    """The split that counts: test, else the only one."""
-    splits = {measure.split for measure in report.measures}
-    return "test" if "test" in splits else next(iter(splits), "")
-
-
 def _differences(comparison: Comparison) -> dict[Key, Difference]:
-    named = ((_JUDGED.get((item.task, item.metric, item.normaliser)), item) for item in comparison.differences)
+    named = ((JUDGED.get((item.task, item.metric, item.normaliser)), item) for item in comparison.differences)
     return {(name, item.subset): item for name, item in named if name is not None}
-
-
-def _below_thresholds(values: dict[Key, Measure], config: GateConfig) -> Iterator[str]:
-    error, score = values.get(("nme", ALL)), values.get(("macro_f1", ALL))
-    if config.max_nme is not None:
-        if error is None:
-            yield _unlabelled("landmark", "nme", "max_nme")
-        elif not (error.value or 0.0) <= config.max_nme:
-            yield f"nme, {ALL}: {_shown(error)} is above register.gate.max_nme = {config.max_nme} %"
-    if config.min_macro_f1 is not None:
-        if score is None:
-            yield _unlabelled("expression", "macro_f1", "min_macro_f1")
-        elif not (score.value or 0.0) >= config.min_macro_f1:
-            yield f"macro_f1, {ALL}: {_shown(score)} is below register.gate.min_macro_f1 = {config.min_macro_f1} %"
-
-
-def _unlabelled(task: str, metric: str, key: str) -> str:
-    return (
-        f"{metric}, {ALL}: not measured, no evaluated face has a {task} label (or the net lacks the task); "
-        f"evaluate on labelled data, or set register.gate.{key} to null"
-    )
 
 
 def _pair(key: Key, before: Measure, after: Measure | None, difference: Difference | None, config: GateConfig) -> _Pair:
@@ -170,7 +133,7 @@ def _holds_zero(difference: Difference) -> bool:
 def _loss_text(pair: _Pair) -> str:
     name = ", ".join(pair.key)
     if pair.after is None:
-        return f"{name}: champion has {_shown(pair.before)}, challenger has no value; evaluate both the same way"
+        return f"{name}: champion has {shown(pair.before)}, challenger has no value; evaluate both the same way"
     return f"{name} (n={pair.before.n}): {_numbers(pair)}, {pair.accepted}"
 
 
@@ -182,18 +145,10 @@ def _note_text(pair: _Pair, config: GateConfig) -> str:
 
 
 def _numbers(pair: _Pair) -> str:
-    text = f"{_shown(pair.after)} against the champion's {_shown(pair.before)}" if pair.after else ""
+    text = f"{shown(pair.after)} against the champion's {shown(pair.before)}" if pair.after else ""
     if pair.difference is None:
         return text
-    return f"{text}, a difference of {pair.difference.value:+.2f}{_interval(pair.difference, '+')}"
-
-
-def _shown(measure: Measure) -> str:
-    return f"{measure.value:.2f} %{_interval(measure)}"
-
-
-def _interval(of: Measure | Difference, sign: str = "") -> str:
-    return "" if of.low is None or of.high is None else f" [{of.low:{sign}.2f}, {of.high:{sign}.2f}]"
+    return f"{text}, a difference of {pair.difference.value:+.2f}{interval_text(pair.difference, '+')}"
 
 
 def _row(pair: _Pair) -> dict[str, Any]:

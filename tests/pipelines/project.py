@@ -21,6 +21,8 @@ QUICK = {
     "evaluate.drawn": 0,
     "register.gate.max_nme": 1e6,
     "register.gate.min_macro_f1": 0.0,
+    "register.gate.simple_nme_gain": None,
+    "register.gate.simple_f1_gain": None,
     # After two steps one network is as good as another: the champion must not keep the next one out.
     "register.gate.max_nme_loss": 1.0,
     "register.gate.max_f1_loss": 100.0,

@@ -43,6 +43,8 @@ def gate(config: Config) -> RegisterConfig:
     limits = {
         "max_nme": 10.0,
         "min_macro_f1": 40.0,
+        "simple_nme_gain": None,
+        "simple_f1_gain": None,
         "max_nme_loss": 0.02,
         "max_f1_loss": 1.0,
         "max_slice_nme_loss": 0.1,

@@ -106,6 +106,52 @@ def test_an_empty_evaluation_fails(report: EvaluationReport, limits: GateConfig)
     assert judge(replace(report, measures=[]), None, limits).gate == "fail"
 
 
+def beside_simple(report: EvaluationReport, nme: float, f1: float) -> EvaluationReport:
+    """The evaluation, with what the simple model reached."""
+    rows = [
+        replace(row, task=f"{row.task}_simple", value=value)
+        for row in report.measures
+        for task, metric, value in (("landmarks", "nme", nme), ("expression", "macro_f1", f1))
+        if (row.task, row.metric, row.subset) == (task, metric, "all")
+    ]
+    return replace(report, measures=[*report.measures, *rows])
+
+
+@pytest.fixture
+def demanding(limits: GateConfig) -> GateConfig:
+    """A fifth less error and five points more than the simple model."""
+    return limits.model_copy(update={"simple_nme_gain": 0.2, "simple_f1_gain": 5.0})
+
+
+@pytest.mark.parametrize(
+    ("nme", "f1", "reason"),
+    [
+        (8.0, 30.0, None),
+        (6.25, 55.0, None),
+        (6.0, 30.0, "nme, all: 5.00 % against 6.00 % of the simple model, {}simple_nme_gain asks for 20 % less"),
+        (
+            8.0,
+            58.0,
+            "macro_f1, all: 60.00 % against 58.00 % of the simple model, {}simple_f1_gain asks for 5 points more",
+        ),
+    ],
+)
+def test_a_network_has_to_beat_the_simple_model(
+    report: EvaluationReport, demanding: GateConfig, limits: GateConfig, nme: float, f1: float, reason: str | None
+) -> None:
+    """T30: by the margin that is asked for, which is met at its edge; where none is asked, nothing is judged."""
+    seen = beside_simple(report, nme, f1)
+    assert judge(seen, None, demanding).reasons == ([] if reason is None else [reason.format("register.gate.")])
+    assert judge(seen, None, limits).gate == "pass"
+
+
+def test_an_evaluation_without_a_simple_model_is_noted(report: EvaluationReport, demanding: GateConfig) -> None:
+    verdict = judge(report, None, demanding)
+    assert verdict.gate == "pass"
+    assert [note.split(":")[0] for note in verdict.notes] == ["nme, all", "macro_f1, all"]
+    assert all("no simple model" in note for note in verdict.notes)
+
+
 def difference(metric: str, subset: str, value: float, low: float, high: float) -> Difference:
     task, normaliser = ("landmarks", "inter_ocular") if metric == "nme" else ("expression", None)
     return Difference(task, metric, normaliser, subset, value, low, high, 40)
