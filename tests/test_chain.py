@@ -19,11 +19,13 @@ from model.serving.golden import golden_pictures
 from model.storage import read_bytes
 from tests.chain import Chain, make_chain
 from tests.digests import stated_digests
+from tests.spent import stopwatch
 
 pytestmark = [pytest.mark.dvc, pytest.mark.service, pytest.mark.timeout(900)]
 
 STAGES = ["index", "validate", "shard", "train", "evaluate", "register", "package"]
 PICTURES = 50
+RERUN_S = 10
 PIXEL = 0.01
 PROBABILITY = 1e-5
 
@@ -79,7 +81,9 @@ def test_the_seven_stages_are_those_of_the_contract(chain: Chain) -> None:
 def test_a_second_repro_runs_no_stage(chain: Chain) -> None:
     """T12."""
     before = (chain.root / "dvc.lock").read_bytes()
+    spent = stopwatch()
     text = chain.run("dvc", "repro").stdout
+    assert spent() < RERUN_S
     assert "Running stage" not in text
     assert (chain.root / "dvc.lock").read_bytes() == before
 

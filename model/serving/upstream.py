@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from typing import NamedTuple
 
 import httpx
@@ -31,6 +32,7 @@ class Upstream:
 
     def __init__(self, url: str, token: str, *, timeout_s: float, connections: int) -> None:
         self.in_flight = 0
+        self._heard = 0.0
         self.client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"},
@@ -39,12 +41,19 @@ class Upstream:
             trust_env=False,
         )
 
+    @property
+    def silent_s(self) -> float:
+        """Seconds without an answer of the model while requests are under way; 0 where none is."""
+        return time.monotonic() - self._heard if self.in_flight else 0.0
+
     async def ask(self, question: Question) -> httpx.Response:
         """The model's own answer; it is counted as under way until then.
 
         Raises:
             RequestError: `overloaded`: none in time, or one of TorchServe itself.
         """
+        if not self.in_flight:
+            self._heard = time.monotonic()
         self.in_flight += 1
         try:
             # As octets: TorchServe would parse JSON and forms in its worker, and lose parts of equal name.
@@ -58,6 +67,7 @@ class Upstream:
         if DIGEST_HEADER not in answer.headers:
             logger.warning("TorchServe answered %d itself: %s", answer.status_code, answer.text[:200])
             raise RequestError("overloaded", "the model is not ready or its queue is full; try again later")
+        self._heard = time.monotonic()
         return answer
 
     async def drain(self) -> None:

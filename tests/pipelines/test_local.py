@@ -16,12 +16,14 @@ from mlflow import MlflowClient
 
 from model.serving import server
 from tests.pipelines.project import Project, Run, make_project
+from tests.spent import stopwatch
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.timeout(900)]
 
 HEAD = ["resolve", "ingest", "index", "validate", "shard"]
 AFTER_SHARD = ["train", "evaluate", "evaluate-champion", "register", "package", "promote"]
 TRAINING = HEAD + AFTER_SHARD
+RERUN_S = 10
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,9 @@ def test_an_unchanged_rerun_executes_no_step(project: Project, first: Run) -> No
     """T12."""
     # Another test may have promoted since; this one is champion after it.
     project.run()
+    spent = stopwatch()
     again = project.run()
+    assert spent() < RERUN_S
     assert again.steps == []
     assert (again.folder / "evaluation.json").read_bytes() == (first.folder / "evaluation.json").read_bytes()
 
