@@ -34,17 +34,18 @@ def matching_width(config: NetConfig) -> float:
 
     To hundredths; both grow with width in steps, as channels are whole numbers.
     """
-    net = _bare(config)
+    net = bare_net(config)
     hard_sharing = config.residual.model_copy(update={"kind": "none"})
 
     def suffices(step: int) -> bool:
         width = config.width + step * _STEP
-        control = _bare(config.model_copy(update={"width": width, "residual": hard_sharing}))
+        control = bare_net(config.model_copy(update={"width": width, "residual": hard_sharing}))
         return parameters(control) >= parameters(net) and flops(control) >= flops(net)
 
     steps = range(round(config.width / _STEP) + 1)
     return round(config.width + bisect_left(steps, True, key=suffices) * _STEP, 4)
 
 
-def _bare(config: NetConfig) -> MultiTaskNet:
+def bare_net(config: NetConfig) -> MultiTaskNet:
+    """An untrained network without the association, to be counted."""
     return build_net(config, None, mean_shape_K2=np.zeros((LANDMARKS, 2)), seed=0)

@@ -23,6 +23,7 @@ from model.train.losses import task_losses
 from model.train.mean_shape import Points, mean_shape
 from model.train.optim import Ema, load_optimizer_tensors, lr_at, make_optimizer, optimizer_tensors
 from model.train.precision import computes_bf16
+from model.train.speed import faces_at_the_limit
 from model.train.spool import Spool
 from model.train.start import take_over
 from model.train.step import epoch_means
@@ -32,10 +33,16 @@ from model.weights import WEIGHTS_FILE, describe, load_meta, save_weights
 
 logger = logging.getLogger(__name__)
 
+MEASURED = ("cuda",)
+"""Devices whose limit is measured: to count products takes a second, which short trainings on a CPU would feel."""
+
 
 @dataclass
 class Session:
-    """What `train` works with; only the leading process writes."""
+    """What `train` works with; only the leading process writes.
+
+    `limit` is how many faces a second one process could take in at the most, where that was measured.
+    """
 
     run: TrainRun
     out: Path
@@ -46,6 +53,7 @@ class Session:
     shape_K2: Points
     origin: Origin
     start_digest: str
+    limit: float | None
 
     def save_checkpoint(self) -> None:
         """Write all that a later call needs to go on from here."""
@@ -76,6 +84,8 @@ class Session:
             self._judge(held)
         if faces_per_second > 0:
             values["train/faces_per_second"] = faces_per_second
+            if self.limit is not None:
+                values["train/share_of_device"] = faces_per_second / learner.team.world / self.limit
         progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
         self.log.metrics(values, learner.number)
         self.log.epoch(values)
@@ -132,7 +142,8 @@ def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: T
     learner = _learner(run, net, len(train), team)
     origin = checkpoint.origin_of(run, read_index(shards))
     spool = Spool(out, log, active=team.leads)
-    session = Session(run, out, learner, train, val, spool, shape_K2, origin, start_digest)
+    limit = faces_at_the_limit(run.train, team.device) if team.device.type in MEASURED else None
+    session = Session(run, out, learner, train, val, spool, shape_K2, origin, start_digest, limit)
     found = checkpoint.load(out, origin)
     if found is not None:
         _restore(learner, *found)

@@ -20,6 +20,8 @@ from model.train.mean_shape import template
 
 ROOT = Path(__file__).parents[2]
 SIDE = 48
+CLOCK = ("train/faces_per_second", "train/share_of_device")
+"""Columns of the history that differ from run to run."""
 # Mouth corners down or up, mouth open, brows up, lids apart: enough to tell seven classes by shape.
 _STYLE = {
     "neutral": (0.0, 0.0, 0.0, 0.0),

@@ -19,6 +19,7 @@ from model.train.distributed import TrainingError
 from model.train.interrupt import TerminatedError
 from model.train.loop import train
 from model.weights import load_weights
+from tests.train.conftest import CLOCK
 
 
 def checkpoint_tensors(out):
@@ -29,7 +30,7 @@ def checkpoint_tensors(out):
 def curve(out):
     """The history without what depends on the clock."""
     rows = list(csv.DictReader((out / "history.csv").open()))
-    return [{name: value for name, value in row.items() if name != "train/faces_per_second"} for row in rows]
+    return [{name: value for name, value in row.items() if name not in CLOCK} for row in rows]
 
 
 def spool(out):
