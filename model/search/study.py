@@ -1,6 +1,7 @@
 """An Optuna study over the loss weights: held-out NME down, held-out macro-F1 up, never the weighted loss."""
 
 import json
+import logging
 from pathlib import Path
 
 import optuna
@@ -15,10 +16,14 @@ from model.search.sampling import DrawSampler
 from model.search.storage import StudyStorage, open_storage, reached
 from model.search.training import Job, directions_of
 from model.search.worker import Worker
+from model.source import training_digest
 from model.storage import digest_bytes
 from model.train.checkpoint import config_digest
 
+logger = logging.getLogger(__name__)
+
 DIGEST = "digest"
+CODE = "code"
 
 
 def search(run: TrainRun, config: SearchConfig, *, shards: Path, folder: Path, processes: int = 1) -> SearchResult:
@@ -70,7 +75,23 @@ def create_study(job: Job, storage: StudyStorage) -> optuna.Study:
             f"search.study: {job.config.study} was made with other settings or data ({found}, now {digest}); "
             "give the new search another name"
         )
+    _see_code(study)
     return study
+
+
+def _see_code(study: optuna.Study) -> None:
+    """Note the training code that a study began with; tell where another goes on with it."""
+    code, found = training_digest()[:12], study.user_attrs.get(CODE)
+    if found is None:
+        study.set_user_attr(CODE, code)
+    elif found != code:
+        logger.warning(
+            "search.study: %s was begun by other training code (%s, now %s): trials before and after may not compare; "
+            "give a new search another name",
+            study.study_name,
+            found,
+            code,
+        )
 
 
 def load_study(config: SearchConfig, folder: Path) -> optuna.Study:

@@ -210,6 +210,16 @@ def test_other_settings_under_the_same_name_are_refused(make_study, by_formula):
         make_study(**{"train.lr": 0.1}).run(1)
 
 
+def test_a_study_that_other_code_began_goes_on_and_says_so(make_study, by_formula, monkeypatch, caplog):
+    study = make_study()
+    study.run(1)
+    study.run(1)
+    assert "other training code" not in caplog.text
+    monkeypatch.setattr("model.search.study.training_digest", lambda: "f" * 64)
+    study.run(1)
+    assert "loss-weights was begun by other training code" in caplog.text
+
+
 def test_other_start_weights_in_the_same_place_are_another_study(make_study, by_formula, tmp_path):
     """T14."""
     weights = tmp_path / "start" / WEIGHTS_FILE
