@@ -27,13 +27,19 @@ class Metrics:
     Args:
         in_flight: requests under way, asked for at each look.
         limit: largest number of them.
+        refused: whether the last change of the version was, asked for at each look.
     """
 
-    def __init__(self, *, in_flight: Callable[[], int], limit: Callable[[], int]) -> None:
+    def __init__(
+        self, *, in_flight: Callable[[], int], limit: Callable[[], int], refused: Callable[[], bool] = lambda: False
+    ) -> None:
         self._registry = own = CollectorRegistry()
         ProcessCollector(registry=own)
         Gauge("rmtl_requests_in_flight", "Requests waiting or worked on", registry=own).set_function(in_flight)
         Gauge("rmtl_requests_in_flight_limit", "Above it, requests are refused", registry=own).set_function(limit)
+        Gauge("rmtl_change_refused", "Whether the last change of the version failed", registry=own).set_function(
+            refused
+        )
         self._ready = Gauge("rmtl_model_ready", "Whether TorchServe says that the model answers", registry=own)
         self._requests = Counter("rmtl_requests", "Requests by outcome: ok or an error code", ["code"], registry=own)
         self._answers = Counter("rmtl_answers", "Requests answered by each version", ["version"], registry=own)

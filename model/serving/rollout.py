@@ -9,7 +9,7 @@ from model.serving.golden import golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.server import Golden
 from model.serving.slot import close_slot, direct_client, sweep
-from model.serving.switch import back_out, check_same, running_settings, switch
+from model.serving.switch import back_out, check_same, noting_refusal, running_settings, switch
 
 
 def replace(
@@ -31,7 +31,7 @@ def replace(
         ServiceError: no readiness in time, other answers, or another update is under way; the old version goes on.
         FaceError: no Java.
     """
-    with server.unpacked(archive) as predictor, running.alone(state):
+    with noting_refusal(state), server.unpacked(archive) as predictor, running.alone(state):
         if running.is_whole(state):
             port = _replace(config, predictor, archive=archive, state=state, golden=golden)
         else:

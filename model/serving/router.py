@@ -13,7 +13,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -41,7 +41,14 @@ from model.serving.schema import (
     RequestError,
     problem,
 )
-from model.serving.settings import ACTIVE_FILE, CANARY_PATH, MANAGEMENT_PATH, RouterSettings, read_settings
+from model.serving.settings import (
+    ACTIVE_FILE,
+    CANARY_PATH,
+    MANAGEMENT_PATH,
+    REFUSED_FILE,
+    RouterSettings,
+    read_settings,
+)
 from model.serving.upstream import Question, Upstream
 from model.storage import atomic_path
 
@@ -57,9 +64,11 @@ CHALLENGER_TIMEOUT_S = 10.0
 class Router:
     """The application's state: keys, limits, whom it asks, and the requests under way."""
 
-    def __init__(self, settings: RouterSettings, **tokens: str) -> None:
+    def __init__(self, settings: RouterSettings, *, refused: Callable[[], bool] = lambda: False, **tokens: str) -> None:
         self._in_flight = 0
-        self._metrics = Metrics(in_flight=lambda: self._in_flight, limit=lambda: self._settings.max_in_flight)
+        self._metrics = Metrics(
+            in_flight=lambda: self._in_flight, limit=lambda: self._settings.max_in_flight, refused=refused
+        )
         self._canary: Canary | None = None
         self._take(settings, **tokens)
 
@@ -215,7 +224,8 @@ async def follow(router: Router, folder: Path) -> None:
 async def serve(folder: Path) -> None:
     """Answer until terminated, following the files on SIGHUP."""
     settings, tokens = read_settings(folder)
-    router, tasks = Router(settings, **tokens), set[asyncio.Task[None]]()
+    router = Router(settings, refused=(folder / REFUSED_FILE).is_file, **tokens)
+    tasks = set[asyncio.Task[None]]()
 
     def reload() -> None:
         task = asyncio.ensure_future(follow(router, folder))

@@ -25,7 +25,13 @@ from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.running import is_whole
-from model.serving.settings import MANAGEMENT_TOKEN_FILE, SETTINGS_FILE, TOKEN_FILE, RouterSettings
+from model.serving.settings import (
+    MANAGEMENT_TOKEN_FILE,
+    REFUSED_FILE,
+    SETTINGS_FILE,
+    TOKEN_FILE,
+    RouterSettings,
+)
 from model.serving.slot import POLL_S, Slot, close_slot, open_slot, sweep, wait_ready
 from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java
 from model.storage import atomic_path, write_json
@@ -103,6 +109,7 @@ def begin(
     port = check_free(state)
     model, url = archive.stem, f"http://{LOCALHOST}:{port}"
     sweep(state)
+    (state / REFUSED_FILE).unlink(missing_ok=True)
     try:
         slot = come_up(config, archive, state, console=around.console)
         write_settings(config, state, slot, model=model, address=(around.host, port))

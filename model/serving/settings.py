@@ -11,6 +11,7 @@ SETTINGS_FILE = "router.json"
 TOKEN_FILE = "client_token"
 MANAGEMENT_TOKEN_FILE = "management_token"
 ACTIVE_FILE = "router.active"
+REFUSED_FILE = "refused.json"
 UPSTREAM_KEY_FILE = "key_file.json"
 
 MANAGEMENT_PATH = "/management"

@@ -3,19 +3,36 @@
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from model.errors import ConfigError, ServiceError
+from model.errors import CheckpointError, ConfigError, ServiceError
 from model.serving import running, server
-from model.serving.settings import ACTIVE_FILE, SETTINGS_FILE, RouterSettings
+from model.serving.settings import ACTIVE_FILE, REFUSED_FILE, SETTINGS_FILE, RouterSettings
 from model.serving.slot import POLL_S, Slot, close_slot
 from model.serving.torchserve import asked_port
 from model.storage import write_json
 
 SWITCH_S = 10.0
 """Seconds that the router gets to read its files anew."""
+
+
+@contextmanager
+def noting_refusal(state: Path) -> Iterator[None]:
+    """Note a change of a running endpoint that fails for its model or servers, for the router to tell of.
+
+    The next change that succeeds takes the note away.
+    """
+    refused = state / REFUSED_FILE
+    try:
+        yield
+    except (CheckpointError, ServiceError) as error:
+        if running.is_whole(state):
+            write_json(refused, {"reason": str(error)})
+        raise
+    refused.unlink(missing_ok=True)
 
 
 def running_settings(state: Path) -> RouterSettings:

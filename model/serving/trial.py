@@ -19,7 +19,7 @@ from model.serving.settings import (
     CanarySettings,
 )
 from model.serving.slot import close_slot, direct_client, sweep
-from model.serving.switch import back_out, check_same, running_settings, switch
+from model.serving.switch import back_out, check_same, noting_refusal, running_settings, switch
 from model.serving.torchserve import LOCALHOST
 from model.storage import write_json
 
@@ -51,7 +51,7 @@ def begin(config: DeployConfig, *, archive: Path, state: Path, share: float, gol
         FaceError: no Java.
     """
     check(share, state)
-    with running.alone(state), server.unpacked(archive) as predictor:
+    with noting_refusal(state), running.alone(state), server.unpacked(archive) as predictor:
         settings, former = running_settings(state), running.slots(state)
         check_same(settings, archive.stem)
         try:

@@ -56,6 +56,7 @@ def then(before, after, last=30):
 USUAL = {
     series("up"): steady(1),
     series("rmtl_model_ready"): steady(1),
+    series("rmtl_change_refused"): steady(0),
     series("rmtl_requests_in_flight"): steady(2),
     series("rmtl_requests_in_flight_limit"): steady(16),
     series("rmtl_requests_total", code="ok"): then(100, 100),
@@ -89,6 +90,7 @@ UNUSUAL = {
     "ManyBadRequests": {series("rmtl_requests_total", code="not_an_image"): then(5, 50, 60)},
     "WrongTokens": {series("rmtl_requests_total", code="unauthorized"): then(0, 60)},
     "TwoVersions": {series("rmtl_answers_total", version="8"): then(0, 20, 90)},
+    "ChangeRefused": {series("rmtl_change_refused"): turned(0, 1, 5)},
     "MemoryGrows": {series("process_resident_memory_bytes"): then(0, 2_000_000, 150)},
     "BrightnessMoved": {series("rmtl_picture_brightness_sum"): then(50, 30)},
     "PictureSizeMoved": {series("rmtl_picture_side_pixels_sum"): then(100_000, 30_000)},
@@ -105,7 +107,7 @@ UNUSUAL = {
 
 def fired(alert):
     """How promtool names an alert of the endpoint."""
-    by_instance = alert in ("EndpointDown", "ModelNotReady", "NearItsLimit", "MemoryGrows")
+    by_instance = alert in ("EndpointDown", "ModelNotReady", "NearItsLimit", "ChangeRefused", "MemoryGrows")
     labels = {"job": "residual-mtl", "severity": ALERTS[alert]["labels"]["severity"]}
     labels |= {"instance": "a"} if by_instance else {}
     return {"exp_labels": labels, "exp_annotations": ALERTS[alert]["annotations"]}

@@ -1,21 +1,32 @@
 """Updates of a running endpoint, with a real TorchServe, under load (T42, T43)."""
 
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 
 from benchmarks.load.phases import under_load
 from model.config import Config
-from model.errors import CheckpointError, ConfigError, ServiceError
+from model.errors import CheckpointError, ConfigError, FaceError, ServiceError
 from model.schema import Deployment
 from model.serving import running, server
 from model.serving.archive import package
 from model.serving.rollout import replace
+from model.serving.switch import noting_refusal
 from model.storage import read_json
 
 pytestmark = pytest.mark.service
+
+
+def refused(deployed: Deployment) -> float:
+    """What the endpoint's metrics say about the last change."""
+    token = Path(str(deployed.key_file)).read_text().strip()
+    text = requests.get(f"{deployed.url}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=10).text
+    return float(re.search(r"^rmtl_change_refused (\S+)$", text, re.MULTILINE).group(1))
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +64,7 @@ def test_there_and_back_again_under_load_loses_no_request(
         load.wait(load.answers("7") + 10, "7")
     assert load.failures == []
     assert load.versions() == ["7", "8", "7"]
+    assert refused(deployed) == 0
     assert (updated.url, updated.pid, updated.version) == (deployed.url, deployed.pid, "8")
     (last,) = running.slots(state)
     assert last not in first
@@ -65,7 +77,7 @@ def test_there_and_back_again_under_load_loses_no_request(
 def test_a_model_that_answers_otherwise_never_gets_a_request(
     quick, deployed: Deployment, next_mar: Path, state: Path, picture, tmp_path: Path
 ) -> None:
-    """T43: the old version goes on, and of the new one nothing is left but its logs."""
+    """T43: the old version goes on, of the new one nothing is left but its logs, and the metrics tell of it."""
     before, settings = running.slots(state), (state / "router.json").read_bytes()
     with under_load(deployed, picture[0], clients=1) as load:
         load.wait(1, "7")
@@ -77,6 +89,29 @@ def test_a_model_that_answers_otherwise_never_gets_a_request(
     assert running.slots(state) == before
     assert (state / "router.json").read_bytes() == settings
     assert not (tmp_path / "deployment.json").exists()
+    assert refused(deployed) == 1
+    assert "the endpoint answers otherwise" in read_json(state / "refused.json")["reason"]
+
+
+def test_a_refusal_is_told_until_a_change_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T43: a broken archive counts, a wrong name or port does not."""
+    note = tmp_path / "refused.json"
+    for error, running_here, noted in (
+        (CheckpointError, True, True),
+        (ServiceError, False, False),
+        (ConfigError, True, False),
+        (None, True, False),
+    ):
+        note.unlink(missing_ok=True)
+        monkeypatch.setattr(running, "is_whole", lambda _, answer=running_here: answer)
+        with suppress(FaceError), noting_refusal(tmp_path):
+            if error:
+                raise error("broken")
+        assert note.is_file() == noted, error
+    note.write_text("{}")
+    with noting_refusal(tmp_path):
+        assert note.is_file()
+    assert not note.is_file()
 
 
 def test_what_cannot_be_updated_is_told_before_anything_starts(
