@@ -9,9 +9,10 @@ import zipfile
 
 import pytest
 
-from model.errors import CheckpointError
+from model.errors import CheckpointError, StorageError
 from model.serving.archive import HANDLER_FILE, MANIFEST_FILE, MEMBERS, PACKAGE_FILE, package, unpack
 from model.weights import WEIGHTS_FILE
+from tests.disk import full_disk
 
 
 def rewritten(mar, target, change):
@@ -27,6 +28,14 @@ def rewritten(mar, target, change):
 
 def test_same_weights_give_the_same_bytes(config, weights, mar, tmp_path):
     assert package(config.package, weights=weights, out=tmp_path, version="7").read_bytes() == mar.read_bytes()
+
+
+def test_a_full_disk_leaves_the_former_archive(config, weights, mar, tmp_path):
+    """T19."""
+    former = shutil.copy(mar, tmp_path / mar.name).read_bytes()
+    with full_disk(4096), pytest.raises(StorageError, match=r"residual-mtl\.mar: cannot be written after 4096 bytes"):
+        package(config.package, weights=weights, out=tmp_path, version="8")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [former]
 
 
 def test_unpacked_weights_are_the_packed_ones(weights, mar, tmp_path):

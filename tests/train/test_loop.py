@@ -2,7 +2,9 @@ import csv
 import json
 import math
 import os
+import random
 import signal
+import time
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from safetensors.torch import load_file
 
 import model.train.loop as loop_module
 import model.train.step as step_module
-from model.errors import CheckpointError, FaceError
+from model.errors import CheckpointError, FaceError, StorageError
 from model.net.inference import FaceNet
 from model.schema import Term
 from model.storage import read_json
@@ -19,6 +21,7 @@ from model.train.distributed import TrainingError
 from model.train.interrupt import TerminatedError
 from model.train.loop import train
 from model.weights import load_weights
+from tests.disk import full_disk
 from tests.train.conftest import CLOCK
 
 
@@ -78,6 +81,23 @@ def test_one_epoch_and_one_more_equal_two(trained, tiny_shards, tmp_path):
     assert (resumed.epoch, resumed.weights_digest) == (whole.epoch, whole.weights_digest)
 
 
+def test_a_full_disk_ends_training_and_the_former_checkpoint_goes_on(trained, tiny_shards, tmp_path):
+    """T19: the message has place and bytes, and what was lost is trained again to the same result."""
+    config, straight, _ = trained
+    train(config.run, shards=tiny_shards, out=tmp_path, stop=lambda epoch, _: epoch == 0)
+    before = checkpoint_tensors(tmp_path)
+    with (
+        full_disk(100_000),
+        pytest.raises(StorageError, match=r"cannot be written after 100000 bytes \(File too large"),
+    ):
+        train(config.run, shards=tiny_shards, out=tmp_path)
+    found = checkpoint_tensors(tmp_path)
+    assert all(torch.equal(before[name], found[name]) for name in before)
+    train(config.run, shards=tiny_shards, out=tmp_path)
+    expected, found = checkpoint_tensors(straight), checkpoint_tensors(tmp_path)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
 def test_a_finished_training_is_not_done_again(trained, tiny_shards, monkeypatch):
     config, out, result = trained
     monkeypatch.setattr("model.train.loop.train_step", lambda *_, **__: pytest.fail("a step was taken"))
@@ -100,35 +120,55 @@ def test_other_data_is_not_resumed(trained, drawn_shards, tmp_path):
 @pytest.mark.parametrize("place", ["step 1", "step 2", "step 3", "step 4", "step 5", "step 6", "validation"])
 def test_sigterm_at_any_moment_costs_nothing(place, trained, tiny_shards, tmp_path, monkeypatch):
     """T26: the step is finished, the checkpoint written, and the rest equals a training without a pause."""
-    config, straight, _ = trained
     with monkeypatch.context() as patch:
         if place == "validation":
-            _signal_within(patch, "validate", 2)
+            _signal_within(patch, loop_module, "validate", 2)
         else:
-            _signal_within(patch, "train_step", int(place.split()[1]))
-        with pytest.raises(TerminatedError, match=r"asked to end in epoch \d after step \d; the checkpoint is written"):
-            train(config.run, shards=tiny_shards, out=tmp_path)
-    train(config.run, shards=tiny_shards, out=tmp_path)
-    found, expected = checkpoint_tensors(tmp_path), checkpoint_tensors(straight)
+            _signal_within(patch, loop_module, "train_step", int(place.split()[1]))
+        _end_and_go_on(trained, tiny_shards, tmp_path)
+
+
+# Of the last of six steps only the moments before its end: afterwards there is nothing left to break off.
+MOMENTS = [(name, nth) for name in ("_forward", "_reduce", "_problem", "_backward", "_note") for nth in range(1, 6)]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "nth"), random.Random(26).sample(MOMENTS, 20))
+def test_sigterm_inside_a_step_costs_nothing(name, nth, trained, tiny_shards, tmp_path, monkeypatch):
+    """T26: at twenty random places of the steps."""
+    with monkeypatch.context() as patch:
+        _signal_within(patch, step_module, name, nth)
+        _end_and_go_on(trained, tiny_shards, tmp_path)
+
+
+def _end_and_go_on(trained, shards, out):
+    """A training that is asked to end on its way, and another call, equal one without a pause."""
+    config, straight, _ = trained
+    asked = time.monotonic()
+    with pytest.raises(TerminatedError, match=r"asked to end in epoch \d after step \d; the checkpoint is written"):
+        train(config.run, shards=shards, out=out)
+    assert time.monotonic() - asked < 10
+    train(config.run, shards=shards, out=out)
+    found, expected = checkpoint_tensors(out), checkpoint_tensors(straight)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert curve(tmp_path) == curve(straight)
+    assert curve(out) == curve(straight)
 
 
 def test_sigterm_ends_with_the_code_of_a_terminated_process():
     assert TerminatedError.exit_code == 128 + signal.SIGTERM
 
 
-def _signal_within(patch, name, nth):
-    """Send SIGTERM to this process as the nth call of a function of the loop begins."""
-    real, count = getattr(loop_module, name), iter(range(1, 10**6))
+def _signal_within(patch, module, name, nth):
+    """Send SIGTERM to this process as the nth call of a function begins."""
+    real, count = getattr(module, name), iter(range(1, 10**6))
 
-    def interrupted(learner, item, *rest, **options):
+    def interrupted(*given, **options):
         if next(count) == nth:
             os.kill(os.getpid(), signal.SIGTERM)
             options = {key: True if key == "leave" else value for key, value in options.items()}
-        return real(learner, item, *rest, **options)
+        return real(*given, **options)
 
-    patch.setattr(loop_module, name, interrupted)
+    patch.setattr(module, name, interrupted)
 
 
 def _with_lr(trained):

@@ -53,8 +53,12 @@ def start():
 
     yield run
     for process in started:
+        family = psutil.Process(process.pid).children(recursive=True) if psutil.pid_exists(process.pid) else []
         if _alive(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
 
 
 @pytest.fixture
@@ -159,11 +163,29 @@ def long_run(tiny, shards, tmp_path_factory):
     return config, out
 
 
+@pytest.fixture
+def start_one(start, command, shards):
+    """Start a training in a process of its own."""
+    return lambda config, out: start(command(config, shards, out))
+
+
+@pytest.fixture
+def go_on(shards, caplog):
+    """Go on with a training in this process, from a checkpoint and not anew."""
+    caplog.set_level("INFO")
+
+    def run(config, out):
+        train(config.run, shards=shards, out=out)
+        assert "going on in epoch" in caplog.text
+
+    return run
+
+
 @pytest.mark.parametrize("after", [1, 14])
-def test_sigterm_leaves_a_checkpoint_that_goes_on_bit_for_bit(after, long_run, shards, tmp_path, start, command):
+def test_sigterm_leaves_a_checkpoint_that_goes_on_bit_for_bit(after, long_run, tmp_path, start_one, go_on):
     """T26."""
     config, straight = long_run
-    process = start(command(config, shards, tmp_path))
+    process = start_one(config, tmp_path)
     wait_for(lambda: steps_done(tmp_path) >= after)
     asked = time.monotonic()
     process.terminate()
@@ -172,19 +194,19 @@ def test_sigterm_leaves_a_checkpoint_that_goes_on_bit_for_bit(after, long_run, s
     assert "asked to end" in output
     assert time.monotonic() - asked < 10
     assert steps_done(tmp_path) < 30
-    train(config.run, shards=shards, out=tmp_path)
+    go_on(config, tmp_path)
     assert same(tensors_of(tmp_path), tensors_of(straight))
     assert curve(tmp_path) == curve(straight)
 
 
-def test_kill_leaves_a_checkpoint_that_goes_on_bit_for_bit(long_run, shards, tmp_path, start, command):
+def test_kill_leaves_a_checkpoint_that_goes_on_bit_for_bit(long_run, tmp_path, start_one, go_on):
     """T25, one process."""
     config, straight = long_run
-    process = start(command(config, shards, tmp_path))
+    process = start_one(config, tmp_path)
     wait_for(lambda: steps_done(tmp_path) >= 7)
     process.kill()
     process.wait()
-    train(config.run, shards=shards, out=tmp_path)
+    go_on(config, tmp_path)
     assert same(tensors_of(tmp_path), tensors_of(straight))
     assert curve(tmp_path) == curve(straight)
 
@@ -208,6 +230,7 @@ def test_a_killed_member_ends_the_team_which_resumes(victim, long_run, shards, t
     again = start(team)
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0, output
+    assert "going on in epoch" in output
     assert steps_done(tmp_path) == 30
 
 
@@ -272,9 +295,12 @@ def test_all_processes_leave_together_on_an_error_of_one(kind, message, tiny, sh
     """T27: with the first message; the checkpoint before it is sound."""
     config = tiny(**{"train.epochs": 10, "train.checkpoint_every": 1})
     process = start_bad(kind, config, shards, tmp_path)
+    wait_for(lambda: len(children(process.pid)) == 2)
+    workers = [psutil.Process(pid) for pid in children(process.pid)]
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert not _alive(process.pid)
+    # torchrun gives each worker a session of its own, so its own group would not tell.
+    assert not psutil.wait_procs(workers, timeout=5)[1]
     assert message in output
     assert all(torch.isfinite(tensor).all() for tensor in tensors_of(tmp_path).values())
 
