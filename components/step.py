@@ -25,6 +25,9 @@ CLOCKS_DIFFER_S = 60.0
 
 DIGEST = "digest"
 
+_UNREADABLE = (FaceError, OSError, ValueError, TypeError)
+"""What a journal fails with that is out of reach, or has an entry that is none."""
+
 _AGAIN = "run the step that writes it without the cache"
 
 _log = logging.getLogger(__name__)
@@ -73,7 +76,7 @@ def _former(journal: Journal, name: str, key: str) -> list[Entry]:
     """Earlier tries of this task; ends the process where another one is hopeless."""
     try:
         former = journal.tries(name, key)
-    except FaceError as error:
+    except _UNREADABLE as error:
         _log.warning("former tries are not known: %s", error)
         return []
     for entry in former:
@@ -88,7 +91,7 @@ def _former(journal: Journal, name: str, key: str) -> list[Entry]:
 def _note(journal: Journal, entry: Entry) -> None:
     try:
         journal.add(entry)
-    except FaceError as error:
+    except _UNREADABLE as error:
         _log.warning("%s is not in the run's journal: %s", entry.step, error)
 
 

@@ -21,8 +21,10 @@ from model.errors import StorageError
 from model.s3 import read_object
 
 PACK_SEPARATOR = "!"
+_PACK_END = f".tar{PACK_SEPARATOR}"
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 """What a write that finds no room fails with."""
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def read_bytes(address: str, root: Path = Path()) -> bytes:
@@ -34,9 +36,10 @@ def read_bytes(address: str, root: Path = Path()) -> bytes:
     """
     if address.startswith("s3://"):
         return read_object(address)
-    path, _, member = address.partition(PACK_SEPARATOR)
+    # A file's own name may hold the separator; a pack's ends before it.
+    pack, found, member = address.partition(_PACK_END)
     try:
-        return _read_member(root / path, member) if member else (root / path).read_bytes()
+        return _read_member(root / f"{pack}.tar", member) if found else (root / address).read_bytes()
     # A path with a zero byte is a ValueError.
     except (OSError, ValueError, ArchiveError) as error:
         raise StorageError(f"{address}: cannot be read under {root}: {error}; is the data pulled?") from error
@@ -52,25 +55,24 @@ def leaves_folder(address: str) -> bool:
 def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path in the folder of `target` that takes its place when the block ends well.
 
-    A file or a folder may be written there. After a failure, or a kill, `target` is as it was before.
+    A file or a folder may be written there. After a failure, or a kill, `target` is as it was before; a folder that
+    takes another's place may be missing after a kill between its two renames, never half there.
 
     Raises:
-        StorageError: the disk is full or the place cannot be written; the message names path and bytes.
+        StorageError: the disk is full, the place cannot be written, or another process has put a folder there
+            meanwhile; the message names path and bytes.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    scratch = _scratch(target)
     temporary = scratch / target.name
     try:
         yield temporary
         _replace(temporary, target, scratch)
     except OSError as error:
-        if error.errno not in (*FULL, errno.EROFS, errno.EACCES):
+        full, refused = error.errno in FULL, error.errno in _REFUSED and _is_below(error.filename, target.parent)
+        if not full and not refused:
             raise
         written = sum(file.stat().st_size for file in scratch.rglob("*") if file.is_file())
-        raise StorageError(
-            f"{target}: cannot be written after {written} bytes ({error.strerror}; {_free(target)} bytes free); "
-            "make room or choose another folder, what was there before is unchanged"
-        ) from error
+        raise _unwritten(target, written, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -136,14 +138,43 @@ def digest_tree(path: Path) -> str:
     )
 
 
+def _scratch(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise _unwritten(target, 0, error) from error
+
+
+def _unwritten(target: Path, written: int, error: OSError) -> StorageError:
+    return StorageError(
+        f"{target}: cannot be written after {written} bytes ({error.strerror}; {_free(target)} bytes free); "
+        "make room or choose another folder, what was there before is unchanged"
+    )
+
+
 def _free(path: Path) -> int:
-    return shutil.disk_usage(path.parent).free
+    """Bytes free where `path` is or would be."""
+    return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
+
+
+def _is_below(name: str | bytes | int | None, folder: Path) -> bool:
+    """Whether an error speaks of a path in the folder, or of none."""
+    return not isinstance(name, str) or Path(name).absolute().is_relative_to(folder.absolute())
 
 
 def _replace(temporary: Path, target: Path, scratch: Path) -> None:
-    if temporary.is_dir() and target.is_dir():
-        target.replace(scratch / "former")
-    temporary.replace(target)
+    if not (temporary.is_dir() and target.is_dir()):
+        temporary.replace(target)
+        return
+    former = target.replace(scratch / "former")
+    try:
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise StorageError(f"{target}: another process has written it meanwhile; run the same again") from error
+        former.replace(target)
+        raise
 
 
 def _read_member(pack: Path, member: str) -> bytes:

@@ -110,8 +110,20 @@ def test_an_unknown_recipe_lists_those_that_exist(rmtl: Command, workspace: Path
     assert "real-cpu" in result.stderr
 
 
+@pytest.mark.parametrize("content", [b"train.lr: [", b"\xff\xfe"])
+def test_a_recipe_that_is_no_yaml_is_named(rmtl: Command, workspace: Path, content: bytes) -> None:
+    recipes = workspace / "recipes"
+    if recipes.is_symlink():
+        recipes.unlink()
+    recipes.mkdir(exist_ok=True)
+    (recipes / "mine.yaml").write_bytes(content)
+    result = rmtl("recipe", "mine", cwd=workspace)
+    assert result.returncode == 2
+    assert "recipes/mine.yaml: no YAML" in result.stderr
+
+
 def test_drawn_pictures_of_one_name_lie_side_by_side() -> None:
-    images = [Path(name) for name in ("a/face.jpg", "b/face.png", "face-2.jpg", "c/face.jpg")]
+    images = ["a/face.jpg", "s3://b/face.png", "face-2.jpg", "c/face.jpg"]
     assert drawn_names(images) == ["face.png", "face-2.png", "face-2-2.png", "face-3.png"]
 
 

@@ -31,6 +31,14 @@ def test_a_pack_that_changed_is_read_anew(tmp_path: Path) -> None:
     assert read_bytes("a.tar!x", tmp_path) == b"new"
 
 
+def test_a_file_may_be_called_as_a_member_is(tmp_path: Path) -> None:
+    (tmp_path / "wow!").mkdir()
+    (tmp_path / "wow!/no!.webp").write_bytes(b"one")
+    make_pack(tmp_path / "wow!/a.tar", {"b!.webp": b"two"})
+    assert read_bytes("wow!/no!.webp", tmp_path) == b"one"
+    assert read_bytes("wow!/a.tar!b!.webp", tmp_path) == b"two"
+
+
 @pytest.mark.parametrize("address", ["missing.webp", "missing.tar!x", "a.tar!absent"])
 def test_what_is_missing_is_named(tmp_path: Path, address: str) -> None:
     make_pack(tmp_path / "a.tar", {"x": b"1"})
@@ -89,6 +97,44 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path: Path) -> None:
             (temporary / content).write_text(content)
     assert [path.name for path in (tmp_path / "shards").iterdir()] == ["two"]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_place_where_no_folder_can_be_is_an_error_of_storage(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for target in (tmp_path / "file/report.json", tmp_path / "file/deeper/report.json"):
+        with pytest.raises(
+            StorageError, match=r"report\.json: cannot be written after 0 bytes \((Not a dir|File exists)"
+        ):
+            write_json(target, {})
+
+
+def test_what_cannot_be_read_is_not_told_as_what_cannot_be_written(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere/weights"
+    with pytest.raises(PermissionError), atomic_path(tmp_path / "here/report.json"):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(elsewhere))
+
+
+def test_a_folder_that_another_process_wrote_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "shards"
+    target.mkdir()
+    (target / "former").touch()
+    replace = Path.replace
+
+    def overtaken(source: Path, to: Path) -> Path:
+        moved = replace(source, to)
+        if source == target:
+            target.mkdir()
+            (target / "theirs").touch()
+        return moved
+
+    monkeypatch.setattr(Path, "replace", overtaken)
+    with (
+        pytest.raises(StorageError, match="shards: another process has written it meanwhile"),
+        atomic_path(target) as temporary,
+    ):
+        temporary.mkdir()
+        (temporary / "ours").touch()
+    assert [path.name for path in target.iterdir()] == ["theirs"]
 
 
 def test_a_full_disk_names_path_and_bytes(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import chain, count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ DRAWN = Path("artifacts/drawn")
 
 @app.command()
 def predict(
-    images: Annotated[list[Path] | None, typer.Argument(help="Pictures.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(help="Pictures: files, or s3:// addresses.")] = None,
     *,
     cases: Annotated[Path | None, typer.Option("--cases", help="JSON lines of {image, box}.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Folder, .mar, or models:/name@alias.")] = None,
@@ -61,8 +61,8 @@ def predict(
         raise DataContractError(f"none of {len(answers)} pictures could be read; see `error` in each line")
 
 
-def _from_arguments(images: Iterable[Path]) -> list[dict[str, Any]]:
-    return [{"image": str(path), "box": None, "root": Path()} for path in images]
+def _from_arguments(images: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"image": address, "box": None, "root": Path()} for address in images]
 
 
 def _from_file(path: Path) -> list[dict[str, Any]]:
@@ -128,12 +128,12 @@ def _write(lines: list[str], out: Path | None) -> None:
     typer.echo(f"{out}: {len(lines)} lines", err=True)
 
 
-def drawn_names(images: Iterable[Path]) -> list[str]:
+def drawn_names(images: Iterable[str]) -> list[str]:
     """File name of each drawn picture; pictures of one name in several folders are numbered."""
     names: list[str] = []
-    for image in images:
-        numbered = (f"{image.stem}-{number}.png" for number in count(2))
-        names.append(next(name for name in chain([f"{image.stem}.png"], numbered) if name not in names))
+    for stem in (PurePosixPath(image).stem for image in images):
+        numbered = (f"{stem}-{number}.png" for number in count(2))
+        names.append(next(name for name in chain([f"{stem}.png"], numbered) if name not in names))
     return names
 
 

@@ -45,12 +45,15 @@ def read_recipe(name: str) -> dict[str, Any]:
     """Dotted names and values of one recipe.
 
     Raises:
-        ConfigError: no such recipe, or it is not a mapping.
+        ConfigError: no such recipe, it is no YAML, or not a mapping.
     """
     path = RECIPES / f"{name}.yaml"
     if name not in _names():
         raise ConfigError(f"{path}: no such recipe; there are {', '.join(_names())}")
-    values = yaml.safe_load(path.read_text())
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: no YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: need dotted names and values, as `train.lr: 0.001`")
     return values

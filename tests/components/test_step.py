@@ -95,6 +95,20 @@ def _away(*_: object) -> NoReturn:
     raise ServiceError("the bucket is away")
 
 
+def test_a_journal_in_no_folder_or_with_a_torn_entry_changes_no_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(PLACE, str(tmp_path / "file"))
+    run(made(tmp_path, "a"))
+    with pytest.raises(SystemExit, match="4"):
+        run(made(tmp_path, "b"), GateError("not met"))
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn/index-0-1.json").write_text('{"step": "in')
+    monkeypatch.setenv(PLACE, str(tmp_path / "torn"))
+    run(made(tmp_path, "c"))
+
+
 def test_a_service_out_of_reach_is_tried_again(tmp_path: Path, journal: Journal) -> None:
     output = made(tmp_path, "a")
     with pytest.raises(SystemExit, match="5"):
