@@ -24,12 +24,15 @@ def search_worker(
     from model.schema import to_json
     from model.search.storage import common_storage
     from model.search.study import search, study_digest
+    from model.source import training_digest
     from model.storage import write_json
 
     with step("search", inputs=[shards], outputs=[trials]):
         common_storage()
         config, run = parse_section(SearchConfig, section, name="search"), parse_run(train, seed=seed)
-        config, out = config.named(study_digest(run, config, shards.metadata["data_digest"])), Path(trials.path)
+        # What is cached was made by one code: another one begins a study of its own.
+        digest = study_digest(run, config, shards.metadata["data_digest"], code=training_digest())
+        config, out = config.named(digest), Path(trials.path)
         result = search(run, config, shards=Path(shards.path), folder=out)
         write_json(out / "search.json", to_json(result))
         trials.metadata["study"] = config.study

@@ -59,7 +59,7 @@ def run_job(run: TrainRun, *, shards: Path, out: Path, topology: Topology, log: 
 
 def job_name(origin: Origin, topology: Topology, image: str) -> str:
     """A DNS label that two trainings share only if they make the same weights in the same way."""
-    made_of = [origin.config_digest, origin.data_digest, origin.shards_digest]
+    made_of = [origin.config_digest, origin.data_digest, origin.shards_digest, origin.code_digest]
     parts = [*made_of, topology.model_dump_json(), image]
     return f"rmtl-train-{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
 

@@ -83,7 +83,7 @@ def _see_code(study: optuna.Study) -> None:
     """Note the training code that a study began with; tell where another goes on with it."""
     code, found = training_digest()[:12], study.user_attrs.get(CODE)
     if found is None:
-        study.set_user_attr(CODE, code)
+        study.set_user_attr(CODE, "unknown" if study.get_trials(deepcopy=False) else code)
     elif found != code:
         logger.warning(
             "search.study: %s was begun by other training code (%s, now %s): trials before and after may not compare; "
@@ -115,9 +115,13 @@ def digest_of(job: Job) -> str:
     return study_digest(job.run, job.config, read_index(job.shards)["data_digest"])
 
 
-def study_digest(run: TrainRun, config: SearchConfig, data_digest: str) -> str:
-    """Names what decides the outcome of a trial, so that other settings, start weights or data are another study."""
-    parts = [run.model_dump(mode="json"), config.deciding(), data_digest]
+def study_digest(run: TrainRun, config: SearchConfig, data_digest: str, *, code: str = "") -> str:
+    """Names what decides the outcome of a trial, so that other settings, start weights or data are another study.
+
+    Args:
+        code: digest of the training code, for a study that is not to go on under other code.
+    """
+    parts = [run.model_dump(mode="json"), config.deciding(), data_digest, *([code] if code else [])]
     if run.train.start_from:
         parts.append(config_digest(run))
     return digest_bytes(json.dumps(parts, sort_keys=True).encode())[:12]

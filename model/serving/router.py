@@ -55,8 +55,6 @@ from model.storage import atomic_path
 logger = logging.getLogger(__name__)
 
 PING_TIMEOUT_S = 2.0
-SILENCE_S = 4.0
-"""Without any answer for longer, while requests wait for one, the endpoint is not ready: its worker may hang."""
 CHALLENGER_TIMEOUT_S = 10.0
 """After it the champion is asked, and a client waits for both."""
 
@@ -146,7 +144,7 @@ class Router:
         return JSONResponse({"status": status, "model": self._settings.model}, 200 if ready else 503)
 
     async def _is_ready(self) -> bool:
-        if self._upstream.silent_s > SILENCE_S:
+        if self._upstream.is_stalled:
             return False
         try:
             answer = await self._upstream.client.get("/ping", timeout=PING_TIMEOUT_S)

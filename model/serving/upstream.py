@@ -12,6 +12,9 @@ from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, RequestError
 logger = logging.getLogger(__name__)
 
 DRAIN_POLL_S = 0.05
+SILENCE_S = 4.0
+SLOWEST_BYTES_A_SECOND = 250_000
+"""What a slow core works off of a crowded photograph."""
 
 
 class Question(NamedTuple):
@@ -31,7 +34,7 @@ class Upstream:
     """
 
     def __init__(self, url: str, token: str, *, timeout_s: float, connections: int) -> None:
-        self.in_flight = 0
+        self._sizes: list[int] = []
         self._heard = 0.0
         self.client = httpx.AsyncClient(
             base_url=url,
@@ -42,9 +45,16 @@ class Upstream:
         )
 
     @property
-    def silent_s(self) -> float:
-        """Seconds without an answer of the model while requests are under way; 0 where none is."""
-        return time.monotonic() - self._heard if self.in_flight else 0.0
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return len(self._sizes)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether requests have waited without any answer of the model for longer than the largest of them may take."""
+        if not self._sizes:
+            return False
+        return time.monotonic() - self._heard > SILENCE_S + max(self._sizes) / SLOWEST_BYTES_A_SECOND
 
     async def ask(self, question: Question) -> httpx.Response:
         """The model's own answer; it is counted as under way until then.
@@ -52,9 +62,9 @@ class Upstream:
         Raises:
             RequestError: `overloaded`: none in time, or one of TorchServe itself.
         """
-        if not self.in_flight:
+        if not self._sizes:
             self._heard = time.monotonic()
-        self.in_flight += 1
+        self._sizes.append(len(question.body))
         try:
             # As octets: TorchServe would parse JSON and forms in its worker, and lose parts of equal name.
             headers = {BODY_TYPE_HEADER: question.content_type.encode("ascii", "replace").decode()}
@@ -63,7 +73,7 @@ class Upstream:
             logger.warning("no answer from TorchServe: %r", error)
             raise RequestError("overloaded", "the model did not answer in time; try again later") from error
         finally:
-            self.in_flight -= 1
+            self._sizes.remove(len(question.body))
         if DIGEST_HEADER not in answer.headers:
             logger.warning("TorchServe answered %d itself: %s", answer.status_code, answer.text[:200])
             raise RequestError("overloaded", "the model is not ready or its queue is full; try again later")

@@ -243,18 +243,18 @@ def test_a_cluster_out_of_reach_is_a_service_error(cluster, launch, tmp_path):
 
 
 def test_the_name_of_a_job_follows_everything_that_decides_its_result():
-    """The image stands for the code."""
+    """The code counts beside the image, whose tag may be used again."""
     from model.launch.trainjob import job_name
 
     names = {
         job_name(ORIGIN, topology(), "image:1"),
         *(
             job_name(replace(ORIGIN, **{name: "other"}), topology(), "image:1")
-            for name in ("config_digest", "data_digest", "shards_digest")
+            for name in ("config_digest", "data_digest", "shards_digest", "code_digest")
         ),
         job_name(ORIGIN, topology(2), "image:1"),
         job_name(ORIGIN, topology(), "image:2"),
     }
-    assert len(names) == 6
+    assert len(names) == 7
     assert job_name(ORIGIN, topology(), "image:1") in names
     assert all(len(name) < 40 for name in names)

@@ -12,7 +12,7 @@ from model.search import storage as storage_module
 from model.search import training
 from model.search.places import Places
 from model.search.storage import open_storage
-from model.search.study import create_study
+from model.search.study import CODE, create_study, study_digest
 from model.search.trials import DOUBLE, ERROR, PLACE, REPEATS, given_up, mend, origin
 from model.train.failure import LostPeerError
 from model.weights import WEIGHTS_FILE
@@ -102,9 +102,9 @@ def test_a_trial_on_a_silent_machine_is_taken_up_after_the_grace(make_study, by_
     assert states(study.trials) == {"COMPLETE": 3, "FAIL": 1}
 
 
-def test_a_database_locked_for_longer_than_its_patience_loses_nothing(make_study):
-    """T22."""
-    study = make_study(**{"search.trials": 4})
+def test_a_database_locked_for_longer_than_its_patience_loses_nothing(make_study, uninterrupted):
+    """T22: and the study ends where one ends that nothing happened to."""
+    study = make_study(**{"search.trials": 8})
     worker = study.start(seconds=0.5)
     study.wait_for(2)
     with sqlite3.connect(study.job.places.database) as connection:
@@ -112,7 +112,8 @@ def test_a_database_locked_for_longer_than_its_patience_loses_nothing(make_study
         time.sleep(4)
     connection.close()
     assert "database is away" in worker.end()
-    assert states(study.trials)["COMPLETE"] == 4
+    assert states(study.trials)["COMPLETE"] == 8
+    assert study.points() == uninterrupted
 
 
 @pytest.mark.parametrize("moment", ["while it trains", "before it is told"])
@@ -218,6 +219,21 @@ def test_a_study_that_other_code_began_goes_on_and_says_so(make_study, by_formul
     monkeypatch.setattr("model.search.study.training_digest", lambda: "f" * 64)
     study.run(1)
     assert "loss-weights was begun by other training code" in caplog.text
+
+
+def test_who_began_a_study_of_former_times_is_not_known(make_study, by_formula, caplog):
+    study = make_study()
+    study.run(1)
+    study.study.set_user_attr(CODE, None)
+    study.run(1)
+    study.run(1)
+    assert "begun by other training code (unknown, now" in caplog.text
+
+
+def test_another_code_is_another_study_where_it_is_asked_for(make_study):
+    job = make_study().job
+    names = {study_digest(job.run, job.config, "data", code=code) for code in ("", "a", "b")}
+    assert len(names) == 3
 
 
 def test_other_start_weights_in_the_same_place_are_another_study(make_study, by_formula, tmp_path):

@@ -202,6 +202,27 @@ def test_a_switch_sends_on_what_comes_and_waits_for_what_was_asked(tmp_path, mon
     assert (tmp_path / ACTIVE_FILE).read_text() == "server-2"
 
 
+@pytest.mark.parametrize(("size", "status"), [(1, 503), (100_000, 200)])
+def test_an_endpoint_that_answers_nothing_is_not_ready(size, status, monkeypatch):
+    """T41: a large request may take its time."""
+    monkeypatch.setattr("model.serving.upstream.SILENCE_S", 0.05)
+    monkeypatch.setattr("model.serving.upstream.SLOWEST_BYTES_A_SECOND", 1000)
+
+    async def conversation(client, upstream):
+        before = await client.get("/ping")
+        upstream.gate.clear()
+        waiting = asyncio.create_task(client.post(URL, content=bytes(size), headers=KEY))
+        await asyncio.sleep(0.2)
+        pinging = asyncio.create_task(client.get("/ping"))
+        await asyncio.sleep(0.1)
+        upstream.gate.set()
+        during = await pinging
+        await waiting
+        return [answer.status_code for answer in (before, during, await client.get("/ping"))]
+
+    assert talk(conversation) == [200, status, 200]
+
+
 @pytest.mark.parametrize("spoiled", ["router.json", "client_token", "server-1/key_file.json"])
 def test_with_unreadable_files_all_stays_as_it_is(tmp_path, caplog, spoiled):
     write_files(tmp_path, SETTINGS)
