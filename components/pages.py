@@ -128,11 +128,11 @@ def run_report(entries: Sequence[Entry], *, state: str, error: str | None, who: 
 
 
 def _failure(entries: Sequence[Entry]) -> dict[str, Any]:
-    """The step that failed for good; one that a retry mended is none."""
+    """The first step that failed for good, whose code the run ends with; one that a retry mended is none."""
     failed = [entry for entry in last_tries(entries) if entry.exit_code]
     if not failed:
         return {"step": "", "exit_code": 1, "message": "a step was killed, or none is in the journal (RMTL_JOURNAL)"}
-    return {"step": failed[-1].step, "exit_code": failed[-1].exit_code, "message": failed[-1].message}
+    return {"step": failed[0].step, "exit_code": failed[0].exit_code, "message": failed[0].message}
 
 
 def run_page(report: Mapping[str, Any]) -> str:

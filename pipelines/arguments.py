@@ -2,7 +2,7 @@
 
 import getpass
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from model.config import Config, dump_config
 from model.data.ingest import DIGEST, read_pointer
 from model.errors import ConfigError
+from model.launch.topology import parse_topology
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,11 @@ def arguments_of(function: Any, config: Config, places: Places) -> dict[str, Any
     """Values for every parameter of a pipeline, by name.
 
     Raises:
-        ConfigError: a revision without repository, or an address with a password or token in it.
+        ConfigError: a revision without repository, an address with a password or token in it, or a choice that this
+            pipeline has no use for.
     """
+    names = inspect.signature(function.pipeline_func).parameters.keys()
+    _check_choices(places, names)
     address = urlsplit(places.repository)
     if address.password or (address.username and address.scheme != "ssh"):
         raise ConfigError("repository: its address holds a user or a token; the steps of a run show it, leave it out")
@@ -57,7 +61,20 @@ def arguments_of(function: Any, config: Config, places: Places) -> dict[str, Any
         "names": list(places.rows),
         "rows": [dict(row) for row in places.rows.values()],
     }
-    return {name: values[name] for name in inspect.signature(function.pipeline_func).parameters}
+    return {name: values[name] for name in names}
+
+
+def _check_choices(places: Places, names: Collection[str]) -> None:
+    """See that each choice is one, and that the pipeline with these parameters makes use of it."""
+    parse_topology(places.topology)
+    if "rows" in names and not places.rows:
+        raise ConfigError("--rows: name the recipes to compare, as --rows row-hard-sharing row-residual")
+    if places.rows and "rows" not in names:
+        raise ConfigError("--rows: only --pipeline ablation compares recipes")
+    if places.target != "none" and "target" not in names:
+        raise ConfigError(f"--deploy {places.target}: only --pipeline training deploys")
+    if "workers" in names and places.workers < 1:
+        raise ConfigError(f"--workers {places.workers}: need at least one")
 
 
 def data_version(pointer: Path) -> str:

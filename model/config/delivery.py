@@ -36,10 +36,11 @@ class EvaluateConfig(Section):
 class GateConfig(Section):
     """Thresholds in percent on the mean, and the largest loss against the champion on the mean and on each slice.
 
-    NME losses are relative, F1 losses are points. By `simple_nme_gain` (relative) and `simple_f1_gain`
-    (points) a network must be better than the simple model of its evaluation. A slice with fewer than `min_slice` faces
-    is reported, not judged; a threshold or gain of null leaves out a task that the data or the net does not have.
-    `approval` names people, one of whom has to approve each promotion; where it is empty, the numbers alone decide.
+    NME losses are relative, F1 losses are points. By `simple_nme_gain` (relative) and `simple_f1_gain` (points, or half
+    the way to 100) a network must be better than the simple model of its evaluation. A slice with fewer than
+    `min_slice` faces is reported, not judged; a threshold or gain of null leaves out a task that the data or the net
+    does not have. `approval` names people, one of whom has to approve each promotion; where it is empty, the numbers
+    alone decide.
     """
 
     max_nme: Positive | None

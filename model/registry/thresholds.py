@@ -95,9 +95,9 @@ def _not_above_simple(
         if own is None or other is None:
             continue
         value, beaten = own.value or 0.0, other.value or 0.0
-        met = value <= beaten * (1 - gain) if metric == "nme" else value >= beaten + gain
+        met = value <= beaten * (1 - gain) if metric == "nme" else value >= beaten + min(gain, (100 - beaten) / 2)
         if not met:
-            asked = f"{100 * gain:g} % less" if metric == "nme" else f"{gain:g} points more"
+            asked = f"{100 * gain:g} % less" if metric == "nme" else f"{gain:g} points more, or half the way to 100"
             yield (
                 f"{metric}, {ALL}: {shown(own)} against {shown(other)} of the simple model, "
                 f"register.gate.{key} asks for {asked}"

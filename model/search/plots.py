@@ -50,7 +50,7 @@ def draw_study(study: optuna.Study, config: SearchConfig) -> list[Picture]:
             "run `rmtl search` with more --trials"
         )
     metrics = [name for name in _NAMES if all(name in metrics_of(trial) for trial in complete)]
-    drawn = [_draw_front(study)] if config.objective == "pareto" else []
+    drawn = [_draw_front(study)] if len(study.directions) > 1 else []
     for name in metrics:
         drawn += [draw_history(study, name), draw_importances(study, name)]
     return drawn

@@ -33,8 +33,12 @@ from model.weights import WEIGHTS_FILE, describe, load_meta, save_weights
 
 logger = logging.getLogger(__name__)
 
-MEASURED = ("cuda",)
-"""Devices whose limit is measured: to count products takes a second, which short trainings on a CPU would feel."""
+MEASURED = (("cuda", "bf16"),)
+"""Devices and precisions whose limit is measured.
+
+To count products takes a second, which short trainings on a CPU would feel; in fp32 a GPU rounds the factors of its
+convolutions (TF32) and not those of a product, so that these would not compare.
+"""
 
 
 @dataclass
@@ -142,7 +146,8 @@ def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: T
     learner = _learner(run, net, len(train), team)
     origin = checkpoint.origin_of(run, read_index(shards))
     spool = Spool(out, log, active=team.leads)
-    limit = faces_at_the_limit(run.train, team.device) if team.device.type in MEASURED else None
+    measured = (team.device.type, run.train.precision) in MEASURED
+    limit = faces_at_the_limit(run.train, team.device) if measured else None
     session = Session(run, out, learner, train, val, spool, shape_K2, origin, start_digest, limit)
     found = checkpoint.load(out, origin)
     if found is not None:

@@ -1,6 +1,7 @@
 """Arguments of a pipeline come from params.yaml, a data version and places."""
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ DIGEST = f"{'a' * 32}.dir"
 @pytest.mark.parametrize("short", PIPELINES)
 def test_every_parameter_has_a_value(config: Config, short: str) -> None:
     function = PIPELINES[short][1]
-    arguments = arguments_of(function, config, Places(DIGEST, "s3://bucket/face"))
+    rows = {"row-residual": {"train.lr": 0.1}} if short == "ablation" else {}
+    arguments = arguments_of(function, config, Places(DIGEST, "s3://bucket/face", rows=rows))
     assert list(arguments) == list(inspect.signature(function.pipeline_func).parameters)
     assert None not in arguments.values()
 
@@ -40,6 +42,24 @@ def test_a_revision_is_looked_up_in_the_run(config: Config) -> None:
     arguments = arguments_of(function, config, Places("main", "s3://bucket", repository="https://host/repo.git"))
     assert (arguments["named_by"], arguments["repository"]) == ("revision", "https://host/repo.git")
     assert arguments_of(function, config, Places(DIGEST, "s3://bucket"))["named_by"] == "digest"
+
+
+@pytest.mark.parametrize(
+    ("short", "choices", "message"),
+    [
+        ("ablation", {}, "--rows: name the recipes"),
+        ("training", {"rows": {"row-residual": {}}}, "--rows: only --pipeline ablation"),
+        ("search", {"target": "local"}, "--deploy local: only --pipeline training"),
+        ("search", {"workers": 0}, "--workers 0: need at least one"),
+        ("training", {"topology": {"launcher": "step", "nodes": 2, "processes": 1}}, r"topology\.nodes.*one node only"),
+        ("training", {"topology": {"launcher": "step", "nodes": 1, "processes": -1}}, r"topology\.processes"),
+    ],
+)
+def test_a_choice_that_cannot_work_is_told_before_anything_runs(
+    config: Config, short: str, choices: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        arguments_of(PIPELINES[short][1], config, Places(DIGEST, "s3://bucket", **choices))
 
 
 def test_a_revision_needs_a_repository(config: Config) -> None:

@@ -128,11 +128,13 @@ def demanding(limits: GateConfig) -> GateConfig:
     [
         (8.0, 30.0, None),
         (6.25, 55.0, None),
+        (6.25, 20.0, None),
         (6.0, 30.0, "nme, all: 5.00 % against 6.00 % of the simple model, {}simple_nme_gain asks for 20 % less"),
         (
             8.0,
             58.0,
-            "macro_f1, all: 60.00 % against 58.00 % of the simple model, {}simple_f1_gain asks for 5 points more",
+            "macro_f1, all: 60.00 % against 58.00 % of the simple model, {}simple_f1_gain asks for 5 points more, or "
+            "half the way to 100",
         ),
     ],
 )
@@ -143,6 +145,12 @@ def test_a_network_has_to_beat_the_simple_model(
     seen = beside_simple(report, nme, f1)
     assert judge(seen, None, demanding).reasons == ([] if reason is None else [reason.format("register.gate.")])
     assert judge(seen, None, limits).gate == "pass"
+
+
+def test_a_simple_model_that_is_nearly_right_can_be_beaten(report: EvaluationReport, demanding: GateConfig) -> None:
+    good = change(report, "macro_f1", "all", 98.5)
+    assert judge(beside_simple(good, 8.0, 97.0), None, demanding).gate == "pass"
+    assert judge(beside_simple(good, 8.0, 97.1), None, demanding).gate == "fail"
 
 
 def test_an_evaluation_without_a_simple_model_is_noted(report: EvaluationReport, demanding: GateConfig) -> None:

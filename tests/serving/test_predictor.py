@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from model.data.codec import decode_image, decode_points, tight_box
 from model.data.transforms import crop_face
@@ -14,6 +15,7 @@ from model.serving.predictor import Predictor
 from model.serving.schema import Answer, Picture
 from model.weights import describe, load_weights, save_weights
 from tests.conventions import rolled
+from tests.turned import lying
 
 
 def test_answer_is_that_of_the_evaluation_road(predictor, weights, picture):
@@ -27,6 +29,16 @@ def test_answer_is_that_of_the_evaluation_road(predictor, weights, picture):
     assert np.abs(np.array(face["landmarks"]) - decode_points(expected.points_BK2[0], matrix)).max() < 0.01
     shares = [face["expression"][name] for name in EXPRESSIONS]
     assert np.abs(np.array(shares) - expected.probabilities_BE[0]).max() < 1e-5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_that_lies_on_its_side_has_the_same_points(orientation, predictor, picture):
+    """T09: points and boxes are those of the upright picture."""
+    content, boxes = picture
+    upright = predictor.predict(content, boxes)["faces"][0]
+    stored = lying(Image.fromarray(decode_image(content, max_pixels=10**6)), orientation)
+    turned = predictor.predict(stored, boxes)["faces"][0]
+    assert np.abs(np.subtract(turned["landmarks"], upright["landmarks"])).max() < 0.5
 
 
 def test_answer_has_the_shape_of_the_schema(predictor, picture):

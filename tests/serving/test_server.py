@@ -1,3 +1,5 @@
+import json
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -15,6 +17,7 @@ from model.serving.rollout import replace
 from model.serving.schema import Origin
 from model.serving.slot import Slot
 from model.storage import read_json
+from tests.listener import listener
 
 pytestmark = pytest.mark.service
 
@@ -69,23 +72,47 @@ def test_bad_input_gets_4xx_and_kills_no_worker(endpoint, token, bad_bodies, pic
     assert _workers(endpoint) == workers
 
 
-def test_nothing_answers_without_the_token(endpoint):
-    """T44: neither the router nor TorchServe behind it."""
-    settings = read_json(Path(endpoint.key_file).parent / "router.json")
-    assert requests.post(f"{endpoint.url}/predictions/residual-mtl", data=b"x", timeout=30).status_code == 401
-    inner = requests.post(f"{settings['upstream']}/predictions/residual-mtl", data=b"x", timeout=30)
-    assert inner.status_code in (400, 401, 403)
+def test_nothing_in_a_body_is_fetched(endpoint, token):
+    """T37, T44: whatever a picture or an instance points at."""
+    with listener() as outside:
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{outside.url}/x.png"/></svg>'
+        instance = {"image": f"{outside.url}/x.png", "boxes": None}
+        bodies = [("image/svg+xml", svg), ("application/json", json.dumps({"instances": [instance]}))]
+        for kind, body in [*bodies, ("text/plain", f"{outside.url}/x.png")]:
+            answer = post(endpoint, token, body.encode(), kind)
+            said = answer.json()
+            assert answer.status_code == 400 or said["predictions"][0]["error"], kind
+        assert not outside.was_called
+        socket.create_connection(outside.listening.getsockname()).close()
+        assert outside.was_called
+
+
+def test_nothing_answers_without_the_token(endpoint, token, picture):
+    """T44: neither the router nor TorchServe behind it, even to a picture that they would answer."""
+    upstream = read_json(Path(endpoint.key_file).parent / "router.json")["upstream"]
+    key = read_json(_server_folder(endpoint) / "key_file.json")["inference"]["key"]
+    for url, right, refusals in ((endpoint.url, token, {401}), (upstream, key, {400, 401, 403})):
+        codes = {}
+        for name, given in (("none", None), ("wrong", "wrong"), ("empty", ""), ("right", right)):
+            headers = {"Content-Type": "application/octet-stream", "X-Body-Type": "image/png"}
+            headers |= {} if given is None else {"Authorization": f"Bearer {given}"}
+            address = f"{url}/predictions/residual-mtl"
+            codes[name] = requests.post(address, data=picture[0], headers=headers, timeout=30).status_code
+        assert codes.pop("right") == 200
+        assert set(codes.values()) <= refusals, codes
 
 
 def test_models_cannot_be_registered_over_http(endpoint):
-    """T44: not even with the management key."""
+    """T44: not even with the management key, and nobody is asked for one."""
     folder = _server_folder(endpoint)
     lines = (folder / "config.properties").read_text().splitlines()
     management = dict(line.split("=", 1) for line in lines)["management_address"]
     key = read_json(folder / "key_file.json")["management"]["key"]
     headers = {"Authorization": f"Bearer {key}"}
-    answer = requests.post(f"{management}/models?url=http://127.0.0.1:9/x.mar", headers=headers, timeout=30)
-    assert 400 <= answer.status_code < 500
+    with listener() as outside:
+        answer = requests.post(f"{management}/models?url={outside.url}/x.mar", headers=headers, timeout=30)
+        assert 400 <= answer.status_code < 500
+        assert not outside.was_called
 
 
 def test_every_listener_is_bound_to_this_machine(endpoint):

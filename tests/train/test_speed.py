@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 
 def test_training_says_what_share_of_the_limit_it_reaches(tiny, tiny_shards, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("model.train.session.MEASURED", ("cpu",))
+    monkeypatch.setattr("model.train.session.MEASURED", (("cpu", "fp32"),))
     train(tiny().run, shards=tiny_shards, out=tmp_path)
     for row in csv.DictReader((tmp_path / "history.csv").open()):
         assert 0 < float(row["train/share_of_device"]) < 1
