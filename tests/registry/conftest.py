@@ -11,6 +11,9 @@ from model.registry.client import open_store
 from model.schema import EvaluationReport, Measure
 from model.storage import write_json
 from model.weights import describe, load_meta, save_weights
+from tests.train.conftest import tiny, tiny_shards
+
+__all__ = ["tiny", "tiny_shards"]
 
 DATA = "d" * 16
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
-from model.config import RegisterConfig
+from model.config import RegisterConfig, dump_config
 from model.errors import ServiceError
 from model.registry.client import open_store
 from model.registry.promotion import history, promote
@@ -20,6 +21,7 @@ from model.registry.registry import register_version
 from model.registry.tracking import MlflowLog, log_points, open_log, read_spool, sync
 from model.registry.versions import fetch
 from model.train.interrupt import TerminatedError
+from tests.command import Command
 
 NAME = "residual-mtl"
 
@@ -152,6 +154,23 @@ def test_a_server_down_from_the_start_costs_no_training(
         sync(NAME, spool=training.spool)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert len(curve(sync(NAME, spool=training.spool))) == 49
+
+
+def test_the_command_uploads_a_training_that_had_no_server(
+    workspace: Path, rmtl: Command, tiny: Any, tiny_shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T21: training ends well without MLflow, `rmtl sync` ends with 5 until it is there, then tells all."""
+    (workspace / "params.yaml").write_text(yaml.safe_dump(dump_config(tiny())))
+    (workspace / "artifacts").mkdir()
+    (workspace / "artifacts/shards").symlink_to(tiny_shards)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    trained = rmtl("train", cwd=workspace)
+    assert trained.returncode == 0, trained.stderr
+    assert rmtl("sync", cwd=workspace).returncode == 5
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    uploaded = rmtl("sync", "--json", cwd=workspace)
+    assert uploaded.returncode == 0, uploaded.stderr
+    assert len(curve(json.loads(uploaded.stdout)["run"], "val/nme_interocular")) == tiny().train.epochs
 
 
 def free_port() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from model.config import Config
@@ -18,6 +19,7 @@ from model.serving.archive import package
 from model.serving.client import EndpointClient
 from model.serving.golden import golden_pictures
 from model.serving.predictor import Predictor
+from model.storage import read_json
 from model.weights import describe, save_weights
 
 
@@ -56,6 +58,14 @@ def endpoint(config: Config, mar: Path, tmp_path_factory: pytest.TempPathFactory
     deploy = config.deploy.model_copy(update={"startup_s": 180, "golden": 2})
     yield server.start(deploy, archive=mar, state=state, report=state / "deployment.json")
     server.stop(None, state=state)
+
+
+def processes_of(endpoint: Deployment) -> list[int]:
+    """Router and workers, by their numbers."""
+    state = read_json(Path(str(endpoint.key_file)).parent / "state.json")
+    children = psutil.Process(state["servers"][0]["process"][0]).children(recursive=True)
+    workers = [child for child in children if any("model_service_worker" in part for part in child.cmdline())]
+    return sorted([state["router"][0], *(worker.pid for worker in workers)])
 
 
 @pytest.fixture(scope="session")

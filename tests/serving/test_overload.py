@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -76,6 +77,32 @@ def test_a_worker_killed_under_load_costs_only_what_it_was_working_on(impatient:
     assert back - killed < BACK_S
     # One request a worker is under way; the others wait in TorchServe's queue for the next worker.
     assert len(load.failures) <= 1, load.failures
+
+
+@pytest.mark.long
+def test_a_worker_killed_leaves_the_other_one_answering(config: Config, weights: Path, picture, tmp_path: Path) -> None:
+    """T41: of two workers."""
+    settings = config.package.model_copy(update={"workers": 2})
+    archive = package(settings, weights=weights, out=tmp_path, version="7")
+    deploy = config.deploy.model_copy(update={"startup_s": 180, "golden": 1})
+    endpoint = server.start(deploy, archive=archive, state=tmp_path / "serve", report=tmp_path / "deployment.json")
+    try:
+        with under_load(endpoint, picture[0], clients=2) as load:
+            _wait_for(load, 20)
+            killed, (victim, other) = time.monotonic(), _workers(endpoint)
+            victim.kill()
+            _wait_for(load, load.answers("7") + 40)
+            arrivals = sorted(answer.sent + answer.seconds for answer in load.seen)
+            gaps = [after - before for before, after in pairwise(arrivals) if after > killed]
+            assert max(gaps) < 2
+            assert len(load.failures) <= 1, load.failures
+            assert other.is_running()
+            deadline = killed + BACK_S
+            while len(_workers(endpoint)) < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        server.stop(None, state=tmp_path / "serve")
 
 
 def test_a_worker_that_hangs_is_replaced(impatient: Deployment, picture) -> None:
@@ -157,9 +184,13 @@ def _wait_for(load: Load, answers: int) -> None:
 
 
 def _worker(deployment: Deployment) -> psutil.Process:
+    (worker,) = _workers(deployment)
+    return worker
+
+
+def _workers(deployment: Deployment) -> list[psutil.Process]:
     (slot,) = running.slots(Path(str(deployment.key_file)).parent)
     server_process = slot.find()
     assert server_process is not None
     children = server_process.children(recursive=True)
-    (worker,) = [child for child in children if any("model_service_worker" in part for part in child.cmdline())]
-    return worker
+    return [child for child in children if any("model_service_worker" in part for part in child.cmdline())]

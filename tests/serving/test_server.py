@@ -18,6 +18,7 @@ from model.serving.schema import Origin
 from model.serving.slot import Slot
 from model.storage import read_json
 from tests.listener import listener
+from tests.serving.conftest import processes_of
 
 pytestmark = pytest.mark.service
 
@@ -60,7 +61,7 @@ def test_seven_of_eight_pictures_are_answered_in_order(endpoint, token, picture,
 
 def test_bad_input_gets_4xx_and_kills_no_worker(endpoint, token, bad_bodies, picture):
     """T37."""
-    workers = _workers(endpoint)
+    before = processes_of(endpoint)
     for name, (kind, body) in bad_bodies.items():
         answer = post(endpoint, token, body, kind)
         assert 400 <= answer.status_code < 500, name
@@ -69,7 +70,7 @@ def test_bad_input_gets_4xx_and_kills_no_worker(endpoint, token, bad_bodies, pic
     large = post(endpoint, token, bytes(50_000_000), "image/png")
     assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
     assert post(endpoint, token, picture[0], "image/png").status_code == 200
-    assert _workers(endpoint) == workers
+    assert processes_of(endpoint) == before
 
 
 def test_nothing_in_a_body_is_fetched(endpoint, token):
@@ -212,9 +213,3 @@ def test_an_unsafe_archive_starts_nothing(config, tmp_path):
 def _server_folder(endpoint):
     state = Path(endpoint.key_file).parent
     return state / read_json(state / "router.json")["server"]
-
-
-def _workers(endpoint):
-    server_pid = read_json(Path(endpoint.key_file).parent / "state.json")["servers"][0]["process"][0]
-    children = psutil.Process(server_pid).children(recursive=True)
-    return sorted(child.pid for child in children if any("model_service_worker" in part for part in child.cmdline()))
