@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from model.cli.recipe import write_values
 from tests.command import Command, contents
 from tests.data.layouts import encoded, face_points, label_line, make_class_folders, make_generic, pts, texture, write
+from tests.pictures import png_header
 
 BUDGET = "validate.budget"
 
@@ -110,6 +113,30 @@ def test_bad_rows_within_the_budget_are_set_aside_with_their_reasons(rmtl: Comma
     assert table["labelled"].startswith("aside 1 1 nothing, unless")
     assert rmtl("shard", cwd=bench).returncode == 0
     assert hidden(bench) == []
+
+
+def test_bad_pictures_take_no_more_memory_than_sound_ones(
+    bench: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """T01: with a header bomb among them; each step in a process of its own."""
+    sound = tmp_path_factory.mktemp("sound") / "bench"
+    shutil.copytree(bench, sound, symlinks=True)
+    plant_faults(bench)
+    add_face(bench, "bomb.png", content=png_header(20_000, 20_000))
+    write_values(bench / "params.yaml", {BUDGET: 0.3})
+    for step in ("index", "validate"):
+        assert peak_mb(bench, step) - peak_mb(sound, step) < 300
+    assert quarantine(bench)["made/train/bomb.png"][0] == "record_readable"
+
+
+def peak_mb(bench: Path, command: str) -> float:
+    """Largest resident size of a step that ends well."""
+    code = f"import sys; sys.argv = ['rmtl', {command!r}]; from model.cli import main; main()"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=bench, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss / 1024
 
 
 def test_bad_rows_above_the_budget_end_with_exit_code_3(rmtl: Command, bench: Path) -> None:

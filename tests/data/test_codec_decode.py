@@ -13,7 +13,7 @@ from PIL import Image
 from model.data.codec import BACKGROUND, decode_image, decode_known
 from model.errors import ImageError
 from tests.data.layouts import texture
-from tests.turned import lying
+from tests.pictures import lying
 
 LIMIT = 1_000_000
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import psutil
 import pytest
@@ -21,6 +20,7 @@ from model.serving.golden import golden_pictures
 from model.serving.predictor import Predictor
 from model.storage import read_json
 from model.weights import describe, save_weights
+from tests.pictures import png_header
 
 
 @pytest.fixture(scope="session")
@@ -98,16 +98,6 @@ def answers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
             yield predictor
 
     monkeypatch.setattr(server, "unpacked", shifted)
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds nothing: a header bomb."""
-    small = bytearray(cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1])
-    small[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    import zlib
-
-    small[29:33] = zlib.crc32(bytes(small[12:29])).to_bytes(4, "big")
-    return bytes(small)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from model.serving.predictor import Predictor
 from model.serving.schema import Answer, Picture
 from model.weights import describe, load_weights, save_weights
 from tests.conventions import rolled
-from tests.turned import lying
+from tests.pictures import lying
 
 
 def test_answer_is_that_of_the_evaluation_road(predictor, weights, picture):
