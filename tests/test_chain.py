@@ -1,6 +1,7 @@
 """The chain from raw benchmark to served answer, with real DVC, MLflow and TorchServe."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -88,7 +89,7 @@ def test_a_second_repro_runs_no_stage(chain: Chain) -> None:
     assert (chain.root / "dvc.lock").read_bytes() == before
 
 
-def test_a_changed_picture_reruns_everything(chain: Chain) -> None:
+def test_a_changed_label_reruns_from_the_index_on(chain: Chain) -> None:
     """T13, T14."""
     labels = chain.root / "data/sample/labels.jsonl"
     content = labels.read_bytes()
@@ -100,6 +101,21 @@ def test_a_changed_picture_reruns_everything(chain: Chain) -> None:
         labels.unlink()
         labels.write_bytes(content)
     assert "Running stage 'index'" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"), [("model/evaluation/slices.py", "evaluate"), ("model/data/split.py", "index")]
+)
+def test_a_changed_line_of_code_reruns_its_stage(chain: Chain, file: str, stage: str) -> None:
+    """T13: what follows runs only if its outputs differ."""
+    source = chain.root / file
+    content = source.read_text()
+    try:
+        source.write_text(content + "# another line\n")
+        text = chain.run("dvc", "repro", "--dry").stdout
+    finally:
+        source.write_text(content)
+    assert re.findall("Running stage '(.*)'", text) == [stage]
 
 
 def test_two_repros_at_once_leave_a_whole_lock_file(chain: Chain) -> None:
