@@ -83,20 +83,23 @@ def soak(target: Target, state: Path, *, minutes: float) -> dict[str, Any]:
     }
 
 
-def slopes(sizes: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Megabytes a minute by process: least squares over all but the first third; NaN where too little is left."""
+def slopes(sizes: Sequence[Mapping[str, float]]) -> dict[str, float | None]:
+    """Megabytes a minute by process: least squares over all but the first third; None where too little is left."""
     kept = sizes[round(len(sizes) * WARM_SHARE) :]
     minutes = [row["s"] / 60 for row in kept]
     names = [name for name in sizes[0] if name != "s"]
     if len(kept) < 3:
-        return dict.fromkeys(names, float("nan"))
+        return dict.fromkeys(names)
     return {name: float(np.polyfit(minutes, [row[name] for row in kept], 1)[0]) for name in names}
 
 
 def table(report: Report) -> str:
     """Memory by process, and the two counts."""
     last = report["resident_mb"][-1]
-    rows = [[name, f"{last[name]:.0f}", f"{slope:+.2f}"] for name, slope in report["mb_a_minute"].items()]
+    rows = [
+        [name, f"{last[name]:.0f}", "-" if slope is None else f"{slope:+.2f}"]
+        for name, slope in report["mb_a_minute"].items()
+    ]
     share = 100 * (report["histogram_seconds"] / report["client_seconds"] - 1)
     return (
         markdown(["process", "MB at the end", "MB a minute"], rows)

@@ -61,15 +61,15 @@ def ask(target: Target, body: bytes, *, clients: int, seconds: float, least: int
 def summarise(seen: Seen, wall_s: float, cost_s: float) -> dict[str, Any]:
     """Figures of one load."""
     number = sum(seen.status.values())
-    p50, p95, p99 = np.percentile(seen.seconds, [50, 95, 99]) * 1000 if seen.seconds else [float("nan")] * 3
+    p50, p95, p99 = (np.percentile(seen.seconds, [50, 95, 99]) * 1000).tolist() if seen.seconds else [None] * 3
     return {
         "requests": number,
         "status": {str(code): count for code, count in sorted(seen.status.items())},
         "told_to_come_back": seen.retry,
         "requests_per_s": len(seen.seconds) / wall_s,
-        "p50_ms": float(p50),
-        "p95_ms": float(p95),
-        "p99_ms": float(p99),
+        "p50_ms": p50,
+        "p95_ms": p95,
+        "p99_ms": p99,
         "generator_ms": 1000 * cost_s / number,
     }
 

@@ -1,6 +1,5 @@
 """Endpoints that commands ask: the running deployment of this folder, or one at a given address."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,6 +12,9 @@ from model.storage import read_json
 
 if TYPE_CHECKING:
     from model.serving.client import EndpointClient
+
+PATIENCE = 5
+"""How often an overloaded endpoint is asked again."""
 
 
 def read_deployment() -> Deployment | None:
@@ -33,13 +35,15 @@ def connect(url: str, *, model: str = "residual-mtl") -> "EndpointClient":
     """A client with the token of the environment, else with that of this folder's deployment if that is asked."""
     from model.serving.client import EndpointClient
 
-    return EndpointClient(url, model=model, token=_token(url))
+    return EndpointClient(url, model=model, token=_token(url), again=PATIENCE)
 
 
 def _token(url: str) -> str | None:
-    token, deployment = os.environ.get("RMTL_ENDPOINT_TOKEN"), read_deployment()
+    from model.serving.tokens import asked_token
+
+    token, deployment = asked_token(), read_deployment()
     if token or deployment is None or deployment.key_file is None or _origin(url) != _origin(deployment.url):
-        return token
+        return token or None
     try:
         return Path(deployment.key_file).read_text().strip()
     except OSError:

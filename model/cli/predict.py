@@ -67,7 +67,8 @@ def _from_arguments(images: Iterable[str]) -> list[dict[str, Any]]:
 
 def _from_file(path: Path) -> list[dict[str, Any]]:
     try:
-        lines = path.read_text().splitlines()
+        # JSON may hold what else counts as the end of a line.
+        lines = path.read_text().split("\n")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file of JSON lines: {error}") from error
     cases = []

@@ -61,7 +61,7 @@ def _version_of(store: Store, name: str, origin: Origin) -> StoredVersion | None
 
 def _read(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text().split("\n")
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read: {error.strerror}; give models:/name@alias, models:/name/3, a file of answers or "

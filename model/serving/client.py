@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,25 +11,28 @@ import requests
 from model.errors import ServiceError
 from model.schema import Box
 from model.serving.schema import BODY_TYPE_HEADER, DIGEST_HEADER, STATUS, VERSION_HEADER, Origin
+from model.serving.session import open_session
 
 TIMEOUT_S = 60.0
 REACH_S = 5.0
+LONGEST_WAIT_S = 10.0
 _ANSWERED = {200, *STATUS.values()} - {STATUS["unauthorized"], STATUS["overloaded"]}
 
 
 class EndpointClient:
     """Calls one endpoint; `url` is its address, `http://host:port`, or that with `/predictions/NAME` behind.
 
-    With `inner` it is TorchServe itself that is asked, in the way of the router.
+    With `inner` it is TorchServe itself that is asked, in the way of the router. A server that is overloaded and says
+    when to come back is asked `again` times more before that is an error.
     """
 
-    def __init__(self, url: str, *, model: str = "residual-mtl", token: str | None = None, inner: bool = False) -> None:
+    def __init__(
+        self, url: str, *, model: str = "residual-mtl", token: str | None = None, inner: bool = False, again: int = 0
+    ) -> None:
         base = url.rstrip("/")
-        self._inner = inner
+        self._inner, self._again = inner, again
         self.url = base if "/predictions/" in base else f"{base}/predictions/{model}"
-        self._session = requests.Session()
-        if token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session = open_session(self.url, token)
 
     def predict(self, content: bytes, boxes: Sequence[Box] | None = None) -> dict[str, Any]:
         """Faces of one picture, or its error, as `Predictor.predict` gives them.
@@ -80,7 +84,7 @@ class EndpointClient:
         if self._inner:
             headers = {"Content-Type": "application/octet-stream", BODY_TYPE_HEADER: content_type}
         try:
-            response = self._session.post(self.url, data=body, headers=headers, timeout=TIMEOUT_S)
+            response = self._post(body, headers)
             answer = response.json()
         except requests.JSONDecodeError as error:
             raise ServiceError(
@@ -91,6 +95,15 @@ class EndpointClient:
         if response.status_code not in _ANSWERED or not isinstance(answer, dict):
             raise ServiceError(f"{self.url}: {response.status_code}: {_message(answer)}")
         return answer, response.headers
+
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> requests.Response:
+        for left in range(self._again, -1, -1):
+            response = self._session.post(self.url, data=body, headers=headers, timeout=TIMEOUT_S)
+            wait = response.headers.get("Retry-After", "")
+            if response.status_code != STATUS["overloaded"] or not wait.isdecimal() or not left:
+                break
+            time.sleep(min(float(wait), LONGEST_WAIT_S))
+        return response
 
 
 def _encode(body: Any) -> bytes:

@@ -1,7 +1,6 @@
 """The last step: a packed model behind an endpoint, on this machine or on a cluster."""
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +19,8 @@ from model.serving.golden import differences, golden_pictures
 from model.serving.kserve import Release, serve_image, service_name, storage_uri
 from model.serving.predictor import Predictor
 from model.serving.rollout import replace as replace_endpoint
+from model.serving.session import open_session
+from model.serving.tokens import asked_token
 from model.storage import write_json
 from model.weights import Meta, load_meta
 
@@ -106,7 +107,7 @@ def _compare(section: DeployConfig, predictor: Predictor, service: dict[str, Any
     status = service["status"]
     addresses = [status.get("address", {}).get("url"), status.get("url")]
     reached = [url for url in addresses if url and _reaches(url)]
-    token = os.environ.get("RMTL_ENDPOINT_TOKEN")
+    token = asked_token()
     if not token or not reached:
         missing = "no RMTL_ENDPOINT_TOKEN" if not token else "the service cannot be reached from here"
         logger.warning("golden answers not checked: %s", missing)
@@ -143,7 +144,7 @@ def _answer(
 
 def _reaches(url: str) -> bool:
     try:
-        return requests.get(f"{url}/ping", timeout=REACH_S).status_code == 200
+        return open_session(url).get(f"{url}/ping", timeout=REACH_S).status_code == 200
     except requests.RequestException:
         return False
 

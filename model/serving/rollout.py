@@ -4,10 +4,11 @@ from pathlib import Path
 
 from model.config import DeployConfig
 from model.schema import Deployment
-from model.serving import running, server
+from model.serving import running, server, tokens
 from model.serving.golden import golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.server import Golden
+from model.serving.settings import TOKEN_FILE
 from model.serving.slot import close_slot, direct_client, sweep
 from model.serving.switch import back_out, check_same, noting_refusal, running_settings, switch
 
@@ -33,28 +34,29 @@ def replace(
     """
     with noting_refusal(state), server.unpacked(archive) as predictor, running.alone(state):
         if running.is_whole(state):
-            port = _replace(config, predictor, archive=archive, state=state, golden=golden)
+            _replace(config, predictor, archive=archive, state=state, golden=golden)
         else:
             running.end(state)
-            port = server.begin(config, predictor, archive=archive, state=state, golden=golden)
-        return server.write_report(report, state, model=archive.stem, version=predictor.model_version, port=port)
+            server.begin(config, predictor, archive=archive, state=state, golden=golden)
+        return server.write_report(report, state, model=archive.stem, version=predictor.model_version)
 
 
-def _replace(config: DeployConfig, predictor: Predictor, *, archive: Path, state: Path, golden: Golden | None) -> int:
+def _replace(config: DeployConfig, predictor: Predictor, *, archive: Path, state: Path, golden: Golden | None) -> None:
     settings, former, model = running_settings(state), running.slots(state), archive.stem
+    token = (state / TOKEN_FILE).read_text().strip()
     check_same(settings, model)
     try:
         slot = server.come_up(config, archive, state)
         pictures = golden or golden_pictures(config.golden)
         server.compare(direct_client(slot, state, model), predictor, pictures)
         server.write_settings(config, state, slot, model=model, address=(settings.host, settings.port))
-        server.write_tokens(state)
+        tokens.write_tokens(state)
         switch(state)
     except BaseException:
+        tokens.write_token(state, token)
         back_out(state, settings, former)
         raise
     for old in former:
         close_slot(old)
     running.note_slots(state, [slot])
     sweep(state, keep=[slot.name])
-    return settings.port

@@ -74,7 +74,7 @@ def end(state: Path) -> bool:
         return False
     found = router(state)
     ended = [processes.terminate([found] if found else []), *(close_slot(slot) for slot in slots(state))]
-    (state / STATE_FILE).unlink()
+    (state / STATE_FILE).unlink(missing_ok=True)
     return any(ended)
 
 

@@ -1,8 +1,6 @@
 """The endpoint as a whole: TorchServe on closed ports, the router before it, golden answers before it counts."""
 
 import logging
-import os
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -19,22 +17,17 @@ import requests
 from model.config import DeployConfig
 from model.errors import ServiceError
 from model.schema import Box, Deployment, to_json
-from model.serving import processes, running, torchserve
+from model.serving import processes, running, tokens, torchserve
 from model.serving.archive import read_package, unpack
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.running import is_whole
-from model.serving.settings import (
-    MANAGEMENT_TOKEN_FILE,
-    REFUSED_FILE,
-    SETTINGS_FILE,
-    TOKEN_FILE,
-    RouterSettings,
-)
+from model.serving.session import local_address, open_session
+from model.serving.settings import REFUSED_FILE, SETTINGS_FILE, TOKEN_FILE, RouterSettings, parse_settings
 from model.serving.slot import POLL_S, Slot, close_slot, open_slot, sweep, wait_ready
 from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java
-from model.storage import atomic_path, write_json
+from model.storage import read_json, write_json
 
 __all__ = ["Surroundings", "find_java", "is_whole", "start", "status", "stop"]
 
@@ -89,11 +82,11 @@ def start(
             answers.
         FaceError: no Java.
     """
-    check_free(state)
+    check_free(state, around.host)
     find_java()
     with unpacked(archive) as predictor, running.alone(state):
-        port = begin(config, predictor, archive=archive, state=state, golden=golden, around=around)
-        return write_report(report, state, model=archive.stem, version=predictor.model_version, port=port)
+        begin(config, predictor, archive=archive, state=state, golden=golden, around=around)
+        return write_report(report, state, model=archive.stem, version=predictor.model_version)
 
 
 def begin(
@@ -104,27 +97,26 @@ def begin(
     state: Path,
     golden: Golden | None,
     around: Surroundings = HERE,
-) -> int:
-    """What `start` does once it has unpacked the archive and is alone in the folder; the port."""
-    port = check_free(state)
-    model, url = archive.stem, f"http://{LOCALHOST}:{port}"
+) -> None:
+    """What `start` does once it has unpacked the archive and is alone in the folder."""
+    port = check_free(state, around.host)
+    model, url = archive.stem, local_address(around.host, port)
     sweep(state)
     (state / REFUSED_FILE).unlink(missing_ok=True)
     try:
         slot = come_up(config, archive, state, console=around.console)
         write_settings(config, state, slot, model=model, address=(around.host, port))
-        write_tokens(state)
+        tokens.write_tokens(state)
         _launch_router(config, state, url, console=around.console)
         client = EndpointClient(url, model=model, token=(state / TOKEN_FILE).read_text().strip())
         compare(client, predictor, golden or golden_pictures(config.golden))
     except BaseException:
         running.end(state)
         raise
-    return port
 
 
-def check_free(state: Path) -> int:
-    """The port to listen on.
+def check_free(state: Path, host: str = LOCALHOST) -> int:
+    """The port to listen on at an address of this machine.
 
     Raises:
         ConfigError: RMTL_PORT is no port number.
@@ -132,7 +124,7 @@ def check_free(state: Path) -> int:
     """
     if status(state)["running"]:
         raise ServiceError(f"{state}: an endpoint is running from this folder; `rmtl deploy --stop` first")
-    return check_port(asked_port())
+    return check_port(asked_port(), host)
 
 
 def stop(deployment: Deployment | None, *, state: Path) -> bool:
@@ -152,7 +144,7 @@ def status(state: Path) -> dict[str, Any]:
     settings = running.settings_of(state)
     if settings is None:
         return {"running": runs, "ready": False, "url": None}
-    url = f"http://{settings.host}:{settings.port}"
+    url = local_address(settings.host, settings.port)
     return {"running": runs, "ready": runs and _ready(url), "url": url}
 
 
@@ -190,30 +182,6 @@ def write_settings(config: DeployConfig, state: Path, slot: Slot, *, model: str,
         timeout_s=UPSTREAM_TIMEOUT_S,
     )
     write_json(state / SETTINGS_FILE, settings.to_json())
-
-
-def write_tokens(state: Path) -> None:
-    """Write the client's token: that asked for, else the one that clients of a running router know, else a new one.
-
-    The token of management is a new one in any case.
-    """
-    write_management_token(state)
-    path, asked = state / TOKEN_FILE, os.environ.get("RMTL_ENDPOINT_TOKEN")
-    if asked or not path.is_file() or not running.router(state):
-        _write_secret(path, asked or secrets.token_urlsafe(24))
-
-
-def write_management_token(state: Path) -> None:
-    """Write a new token that opens the router's management to who may read the folder, and to no client."""
-    _write_secret(state / MANAGEMENT_TOKEN_FILE, secrets.token_urlsafe(24))
-
-
-def _write_secret(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read."""
-    with atomic_path(path) as temporary:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text + "\n")
 
 
 def _launch_router(config: DeployConfig, state: Path, url: str, *, console: bool) -> None:
@@ -260,11 +228,11 @@ def compare(client: EndpointClient, predictor: Predictor, golden: Golden) -> Non
     logger.info("%d golden answers agree", len(golden))
 
 
-def write_report(report: Path, state: Path, *, model: str, version: str, port: int) -> Deployment:
+def write_report(report: Path, state: Path, *, model: str, version: str) -> Deployment:
     """Write and return what runs now."""
-    router = running.router(state)
+    router, settings = running.router(state), parse_settings(read_json(state / SETTINGS_FILE))
     deployment = Deployment(
-        url=f"http://{LOCALHOST}:{port}",
+        url=local_address(settings.host, settings.port),
         model=model,
         version=version,
         pid=router.pid if router else None,
@@ -276,7 +244,7 @@ def write_report(report: Path, state: Path, *, model: str, version: str, port: i
 
 def _ready(url: str) -> bool:
     try:
-        return requests.get(f"{url}/ping", timeout=5).status_code == 200
+        return open_session(url).get(f"{url}/ping", timeout=5).status_code == 200
     except requests.RequestException:
         return False
 

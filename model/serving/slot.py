@@ -16,6 +16,7 @@ from model.config import DeployConfig
 from model.errors import ServiceError, StorageError
 from model.serving import processes, torchserve
 from model.serving.client import EndpointClient
+from model.serving.session import open_session
 from model.serving.torchserve import LOCALHOST, free_ports
 from model.storage import read_json
 
@@ -109,8 +110,7 @@ def _is_ready(slot: Slot, state: Path) -> bool:
     if not (state / slot.name / KEY_FILE).is_file():
         return False
     try:
-        headers = {"Authorization": f"Bearer {_key(slot, state)}"}
-        answer = requests.get(f"{slot.upstream}/ping", headers=headers, timeout=5)
+        answer = open_session(slot.upstream, _key(slot, state)).get(f"{slot.upstream}/ping", timeout=5)
         return answer.status_code == 200 and answer.json().get("status") == "Healthy"
     except (requests.RequestException, StorageError, ValueError):
         return False

@@ -80,19 +80,19 @@ def is_port(text: str) -> bool:
     return text.isascii() and text.isdecimal() and 1 <= int(text) <= MAX_PORT
 
 
-def check_port(port: int) -> int:
-    """The port, if it can be listened on.
+def check_port(port: int, host: str = LOCALHOST) -> int:
+    """The port, if it can be listened on at an address of this machine.
 
     Raises:
-        ServiceError: it is in use.
+        ServiceError: it is in use, or the address is not of this machine.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOCALHOST, port))
+            probe.bind((host, port))
         except OSError as error:
             raise ServiceError(
-                f"port {port} of {LOCALHOST} cannot be used: {error.strerror}; stop its owner "
+                f"port {port} of {host} cannot be used: {error.strerror}; stop its owner "
                 "(`rmtl deploy --stop` for an endpoint of ours) or set RMTL_PORT"
             ) from error
     return port

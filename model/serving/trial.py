@@ -8,9 +8,10 @@ import requests
 
 from model.config import DeployConfig
 from model.errors import ConfigError, ServiceError
-from model.serving import running, server
+from model.serving import running, server, tokens
 from model.serving.golden import golden_pictures
 from model.serving.server import Golden
+from model.serving.session import local_address, open_session
 from model.serving.settings import (
     CANARY_PATH,
     MANAGEMENT_PATH,
@@ -20,7 +21,6 @@ from model.serving.settings import (
 )
 from model.serving.slot import close_slot, direct_client, sweep
 from model.serving.switch import back_out, check_same, noting_refusal, running_settings, switch
-from model.serving.torchserve import LOCALHOST
 from model.storage import write_json
 
 REPORT_TIMEOUT_S = 10.0
@@ -60,13 +60,13 @@ def begin(config: DeployConfig, *, archive: Path, state: Path, share: float, gol
             server.compare(direct_client(slot, state, settings.model), predictor, pictures)
             canary = CanarySettings(slot.name, slot.upstream, share, config.canary)
             write_json(state / SETTINGS_FILE, replace(settings, canary=canary).to_json())
-            server.write_management_token(state)
+            tokens.write_management_token(state)
             switch(state)
         except BaseException:
             back_out(state, settings, former)
             raise
         _keep(state, [settings.server, slot.name])
-        return Trial(f"http://{LOCALHOST}:{settings.port}", predictor.model_version, share)
+        return Trial(local_address(settings.host, settings.port), predictor.model_version, share)
 
 
 def check(share: float, state: Path) -> None:
@@ -89,7 +89,7 @@ def end(state: Path) -> bool:
         ServiceError: nothing runs, an update is under way, or the router does not follow; then all servers run on.
     """
     running_settings(state)
-    with running.alone(state):
+    with noting_refusal(state), running.alone(state):
         settings = running_settings(state)
         had = any(slot.name != settings.server for slot in running.slots(state))
         # After an update that was killed, the router may ask another server than the files say, without a canary.
@@ -109,10 +109,9 @@ def report(state: Path) -> dict[str, Any]:
     settings, token = running_settings(state), state / MANAGEMENT_TOKEN_FILE
     if not token.is_file():
         return {"state": "none"}
-    url = f"http://{LOCALHOST}:{settings.port}{MANAGEMENT_PATH}{CANARY_PATH}"
-    headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+    url = f"{local_address(settings.host, settings.port)}{MANAGEMENT_PATH}{CANARY_PATH}"
     try:
-        answer = requests.get(url, headers=headers, timeout=REPORT_TIMEOUT_S)
+        answer = open_session(url, token.read_text().strip()).get(url, timeout=REPORT_TIMEOUT_S)
         answer.raise_for_status()
         return dict(answer.json())
     except (requests.RequestException, ValueError) as error:

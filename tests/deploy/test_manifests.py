@@ -165,14 +165,6 @@ def test_the_overlay_of_the_readme_names_another_registry_and_namespace(tmp_path
     )
 
 
-def test_gpu_overlay_asks_for_gpus_and_tolerates_their_nodes() -> None:
-    (service,) = [item for item in render(DEPLOY / "overlays/gpu") if item["kind"] == "InferenceService"]
-    predictor = service["spec"]["predictor"]
-    assert predictor["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert predictor["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
-    assert predictor["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
-
-
 def test_settings_of_the_environment_are_listed_for_people_too() -> None:
     listed = (ROOT / ".env.example").read_text()
     for name in (*SETTINGS_KEYS, "RMTL_ENDPOINT_TOKEN"):

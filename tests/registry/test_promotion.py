@@ -60,6 +60,21 @@ def test_promoting_the_champion_again_adds_nothing(workspace: Path, gate: Regist
     assert len(history(gate.name)) == 1
 
 
+def test_an_alias_set_by_hand_is_no_promotion(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
+    """T32: the gate decides first, and the entry is written."""
+    register_version(gate, **cases.write("a", nme=99.0))
+    register_version(gate, **cases.write("b"))
+    for version, passes in (("1", False), ("2", True)):
+        with open_store() as store:
+            store.client.set_registered_model_alias(gate.name, "champion", version)
+        if not passes:
+            with pytest.raises(GateError, match="does not meet the gate"):
+                promote(gate, who="ada", why="by hand", version=version)
+        else:
+            assert promote(gate, who="ada", why="by hand", version=version).sequence > 0
+    assert [entry.action for entry in history(gate.name)] == ["refused", "promote"]
+
+
 def test_a_worse_slice_is_refused_and_the_alias_stays(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
     """T32: exit code 4; the refusal is in the log."""
     register_version(gate, **cases.write("a"))

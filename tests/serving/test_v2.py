@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +16,14 @@ import httpx
 import numpy as np
 import pytest
 import requests
+import uvicorn
 
-from model.schema import EXPRESSIONS, Box
+from model.errors import ServiceError
+from model.schema import EXPRESSIONS, Box, Deployment
 from model.serving.golden import differences, golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.v2.app import Limits, V2App
+from model.serving.v2.serve import _serve
 
 LIMITS = Limits(max_body_bytes=1 << 20, max_in_flight=2, max_pictures=4, retry_after_s=3)
 URL = "/v2/models/residual-mtl"
@@ -163,6 +167,17 @@ def running(root: Path, mar: Path) -> Iterator[subprocess.Popen[str]]:
     yield process
     process.kill()
     process.communicate()
+
+
+def test_a_server_that_cannot_listen_is_a_service_error(predictor: Predictor) -> None:
+    """The port is taken while the weights are loaded."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        app = V2App(predictor, name="residual-mtl", token="t", limits=LIMITS).app
+        web = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
+        running = Deployment(f"http://127.0.0.1:{port}", "residual-mtl", "7", None, None)
+        with pytest.raises(ServiceError, match="did not start"):
+            asyncio.run(_serve(web, running, lambda _: None))
 
 
 @pytest.mark.service
