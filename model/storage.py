@@ -4,6 +4,7 @@ Nothing else opens pictures, and nothing else writes a file that another step re
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -75,6 +76,22 @@ def atomic_path(target: Path) -> Iterator[Path]:
         raise _unwritten(target, written, error) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, a file beside it, which the kernel frees when the process ends in any way.
+
+    Raises:
+        StorageError: another process holds it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StorageError(f"{folder}: another process works there; wait for it, or end it") from error
+        yield
 
 
 def append_text(path: Path, text: str) -> None:

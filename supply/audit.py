@@ -40,11 +40,14 @@ def ask(constraints: Path) -> Report:
     """The service's answer about every pinned package.
 
     Raises:
-        ServiceError: no answer.
+        ServiceError: no answer, or the program is not installed.
     """
     command = ["pip-audit", "--disable-pip", "--no-deps", "--requirement", str(constraints)]
     command += ["--format", "json", "--progress-spinner", "off"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ServiceError(f"pip-audit cannot be run ({error.strerror}); `make setup` installs it") from error
     try:
         return Report.model_validate(json.loads(done.stdout))
     except (ValueError, ValidationError) as error:

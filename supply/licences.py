@@ -12,7 +12,8 @@ from model.errors import GateError
 from supply.policy import Licence, expired
 
 REFUSED = re.compile(
-    r"\bA?GPL|General Public|SSPL|Server Side|BUSL|Business Source|Commons Clause|Non-?Commercial|\bNC\b|Proprietary",
+    r"\bA?GPL|(?<!Lesser )General Public|SSPL|Server Side|BUSL|Business Source|Commons Clause|Non-?Commercial|\bNC\b"
+    r"|Proprietary",
     re.IGNORECASE,
 )
 """Copyleft that would reach our code, and licences that forbid uses; LGPL is allowed, as nothing is linked into us."""

@@ -1,6 +1,7 @@
 """params.yaml: complete, closed, and reported with dotted names."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,26 @@ def test_an_unknown_key_is_an_error() -> None:
 def test_a_bound_of_a_canary_is_within_its_range(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"deploy\.canary\.{name}"):
         parse_config(override(TREE, {f"deploy.canary.{name}": value}), origin="params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train.grad_clip", float("inf")),
+        ("train.lr", float("nan")),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("validate.margin", float("inf")),
+    ],
+)
+def test_what_no_file_or_generator_can_hold_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=re.escape(name)):
+        parse_config(override(TREE, {name: value}), origin="params.yaml")
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{tmp_path}: cannot be read: Is a directory"):
+        load_config(tmp_path)
 
 
 def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`rmtl data forget`: who holds a face, and what changes."""
 
+import html
 import io
 import json
 import shutil
@@ -14,7 +15,7 @@ from dvc.repo import Repo
 from model.cli.recipe import write_values
 from model.cli.steps import evaluate, index, package, register, shard
 from model.config import Config, load_config
-from model.data.forget import trace
+from model.data.forget import _reports, trace
 from model.data.manifest import data_digest, read_manifest
 from model.storage import digest_file, write_json
 from model.weights import load_weights, save_weights
@@ -304,3 +305,14 @@ def digest_path(project: Path, name: str) -> Path:
         if name in files and len(files) == 43:
             return Path(files[name][:2]) / files[name][2:]
     raise AssertionError(f"{name} is in no version of 43 files")
+
+
+def test_reports_spell_names_in_their_own_ways(tmp_path: Path) -> None:
+    """JSON escapes letters, HTML escapes signs."""
+    name = "faces/Jürgen & co.jpg"
+    (tmp_path / "validation.json").write_text(json.dumps({"first": name}))
+    (tmp_path / "page.html").write_text(f"<td>{html.escape(name)}</td>")
+    (tmp_path / "list.csv").write_text(f"{name},1\n")
+    (tmp_path / "other.json").write_text(json.dumps({"first": "faces/Jürgen & co.jpg2"}))
+    found = _reports([tmp_path], tmp_path, {name: "face"})
+    assert sorted(holding.name for holding in found) == ["list.csv", "page.html", "validation.json"]

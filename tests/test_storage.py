@@ -13,7 +13,16 @@ from model import storage
 from model.archives import TarReader
 from model.errors import StorageError
 from model.s3 import s3_client
-from model.storage import append_text, atomic_path, digest_bytes, digest_file, read_bytes, read_json, write_json
+from model.storage import (
+    alone_in,
+    append_text,
+    atomic_path,
+    digest_bytes,
+    digest_file,
+    read_bytes,
+    read_json,
+    write_json,
+)
 from tests.data.layouts import make_pack
 
 
@@ -97,6 +106,28 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path: Path) -> None:
             (temporary / content).write_text(content)
     assert [path.name for path in (tmp_path / "shards").iterdir()] == ["two"]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_is_worked_in_by_one_process_at_a_time(tmp_path: Path) -> None:
+    """T24: the lock ends with its process, however that ends."""
+    folder = tmp_path / "train"
+    code = f"""
+import time
+from pathlib import Path
+from model.storage import alone_in
+with alone_in(Path({str(folder)!r})):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(StorageError, match="train: another process works there"), alone_in(folder):
+        pass
+    holder.kill()
+    holder.communicate()
+    with alone_in(folder):
+        pass
 
 
 def test_a_place_where_no_folder_can_be_is_an_error_of_storage(tmp_path: Path) -> None:

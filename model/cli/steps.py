@@ -10,6 +10,7 @@ from model.cli.app import PARAMS_FILE, AsJson, Overrides, Params, app, read_conf
 from model.config import Config
 from model.errors import UnsoundSetError
 from model.schema import to_json
+from model.storage import alone_in
 
 
 @app.command()
@@ -84,9 +85,11 @@ def train(
 
     config = read_config(params, overrides)
     topology = parse_topology({"launcher": launcher, "nodes": nodes, "processes": processes})
-    drop_foreign(workspace.TRAIN, origin_of(config.run, read_index(workspace.SHARDS)))
-    with open_log(config.register_.experiment, spool=workspace.TRAIN / "metrics.jsonl") as log:
-        result = launch_training(config.run, shards=workspace.SHARDS, out=workspace.TRAIN, topology=topology, log=log)
+    shards, out = workspace.SHARDS, workspace.TRAIN
+    with alone_in(out):
+        drop_foreign(out, origin_of(config.run, read_index(shards)))
+        with open_log(config.register_.experiment, spool=out / "metrics.jsonl") as log:
+            result = launch_training(config.run, shards=shards, out=out, topology=topology, log=log)
     show(to_json(result), as_json=as_json)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from model.config.base import Section
+from model.config.base import Section, Seed
 from model.config.data import AuditConfig, IndexConfig, PackConfig, ShardConfig, Source, UnpackConfig, ValidateConfig
 from model.config.delivery import (
     CanaryConfig,
@@ -69,7 +69,7 @@ __all__ = [
 class Config(Section):
     """All of params.yaml; `seed` drives every random draw."""
 
-    seed: int
+    seed: Seed
     unpack: UnpackConfig
     pack: PackConfig
     index: IndexConfig
@@ -105,6 +105,8 @@ def load_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Confi
         tree = yaml.safe_load(path.read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; run from the folder that holds params.yaml") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; need a file such as params.yaml") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(tree, dict):

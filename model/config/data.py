@@ -205,4 +205,4 @@ class AuditConfig(Section):
 def _below(path: str) -> str:
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise ValueError("must be relative, without `..`")
-    return path
+    return PurePosixPath(path).as_posix()

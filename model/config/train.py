@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from model.config.base import Count, Positive, Section, Share, Weight
+from model.config.base import Count, Positive, Section, Seed, Share, Weight
 
 
 class ResidualConfig(Section):
@@ -176,5 +176,5 @@ class TrainConfig(Section):
 class TrainRun(Section):
     """All that decides which weights a training makes from given shards."""
 
-    seed: int
+    seed: Seed
     train: TrainConfig

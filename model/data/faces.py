@@ -156,7 +156,10 @@ def _from_table(folder: Path, split: str, index: dict[str, Any], table: pa.Table
     source_names = table["source"].to_pylist()
     sources = tuple(sorted(set(source_names)))
     landmarks, landmarks_mask = _points(table, "points", LANDMARKS)
-    points19, points19_mask = _points(table, "points19", LANDMARKS_19)
+    # Here the mask tells what is visible; hidden points are labelled too, learnt and by default scored.
+    flat_NX, present_N = _dense(table, "points19", 2 * LANDMARKS_19)
+    points19 = flat_NX.reshape(-1, LANDMARKS_19, 2)
+    points19_mask = np.repeat(present_N[:, None], LANDMARKS_19, axis=1)
     expression = [NO_LABEL if name is None else EXPRESSIONS.index(name) for name in table["expression"].to_pylist()]
     return Faces(
         folder=folder,

@@ -5,6 +5,8 @@ looked into; the rest is named as not looked into.
 """
 
 import hashlib
+import html
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -239,12 +241,18 @@ def _unknown(digest: str) -> str:
 
 
 def _reports(reports: Iterable[Path], workspace: Path, names: Mapping[str, str]) -> Iterator[Holding]:
-    pattern = re.compile("|".join(rf"(?<![\w/]){re.escape(name)}(?![\w#])" for name in names))
+    spelt = {spelling: face for name, face in names.items() for spelling in _spellings(name)}
+    pattern = re.compile("|".join(rf"(?<![\w/]){re.escape(spelling)}(?![\w#])" for spelling in spelt))
     for path in _files(reports):
         if path.suffix in _TEXTS:
-            found = {names[name] for name in pattern.findall(path.read_text(errors="replace"))}
+            found = {spelt[name] for name in pattern.findall(path.read_text(errors="replace"))}
             if found:
                 yield Holding("report", str(path.relative_to(workspace)), _sorted(found))
+
+
+def _spellings(name: str) -> set[str]:
+    """A name as text, JSON and HTML spell it."""
+    return {name, json.dumps(name)[1:-1], html.escape(name)}
 
 
 def _parts(places: Places, holdings: Iterable[Holding]) -> list[Part]:

@@ -105,6 +105,11 @@ class Session:
         if progress.best_epoch < 0:
             raise CheckpointError(f"{self.out}: no epoch was validated, so there are no weights; raise train.epochs")
         self.learner.team.any(False)
+        if not (self.out / WEIGHTS_FILE).is_file():
+            raise CheckpointError(
+                f"{self.out}: the training is finished and its weights are gone; delete {self.out / checkpoint.FOLDER} "
+                "to train anew"
+            )
         return TrainResult(
             weights=str(self.out / WEIGHTS_FILE),
             weights_digest=load_meta(self.out).weights_digest,

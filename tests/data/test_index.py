@@ -1,5 +1,6 @@
 """Index: one manifest out of every layout."""
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -38,6 +39,24 @@ def test_every_layout_lands_in_one_manifest(tmp_path: Path) -> None:
     assert {record.source for record in records} == {source.name for source in sources}
     assert len({record.record_id for record in records}) == len(records)
     assert all(record.box and record.sha256 and record.width and not record.problem for record in records)
+
+
+def test_a_name_that_is_no_text_is_a_problem_of_its_row(tmp_path: Path) -> None:
+    """T01: an old archive unpacked names in Latin-1."""
+    source = make_class_folders(tmp_path)
+    write(tmp_path / "fer/train/happy" / os.fsdecode(b"J\xfcrgen.png"), encoded(texture(1), ".png"))
+    (row,) = [face for face in index(tmp_path, source, holdout=0.3) if face.problem]
+    assert row.image == "fer/train/happy/J\\xfcrgen.png"
+    assert "the name `train/happy/J\\xfcrgen.png` is no UTF-8; rename the file" in str(row.problem)
+
+
+@pytest.mark.parametrize("path", ["fer/", "./fer", "fer/."])
+def test_the_folder_of_a_source_may_be_written_in_several_ways(tmp_path: Path, path: str) -> None:
+    source = make_class_folders(tmp_path)
+    values = source.model_dump() | {"path": path, "persons": r"^train/(\w+)/|^publictest/(?:.*)"}
+    faces = index(tmp_path, Source.model_validate(values))
+    assert not any(face.problem for face in faces)
+    assert {face.group for face in faces if face.split == "train"} > {"fer/happy"}
 
 
 def test_second_run_writes_the_same_bytes(tmp_path: Path) -> None:

@@ -48,6 +48,15 @@ def test_malformed_row_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
     assert sound.expression == "happy"
 
 
+def test_a_stray_quote_costs_its_row_alone(tmp_path: Path) -> None:
+    """T03: however long the table goes on behind it."""
+    sound = [affectnet_row(f"1/{number}.jpg", "1") for number in range(3)]
+    faces = _training(tmp_path, '"1/a.jpg,3,4', *sound, "", f'"{"x" * 200_000}', sound[0])
+    assert [face.problem is None for face in faces] == [False, True, True, True, False, True]
+    assert str(faces[0].problem).startswith("malformed_row: affectnet/training.csv, line 13")
+    assert str(faces[4].problem).startswith("malformed_row: affectnet/training.csv, line 18")
+
+
 def test_a_table_names_no_picture_outside_its_folder(tmp_path: Path) -> None:
     """T11: what it names would be read, and packed with the rest."""
     (outside,) = _training(tmp_path, affectnet_row("../../secret.jpg", "1"))

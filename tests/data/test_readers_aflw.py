@@ -1,12 +1,20 @@
 """AFLW-19: box order, permutation, mask."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import loadmat, savemat
 
+from model.config import IndexConfig, ShardConfig
+from model.data.faces import read_faces
+from model.data.index import build_index
+from model.data.manifest import read_manifest, write_manifest
 from model.data.readers import aflw, read_source
+from model.data.shards import write_shards
 from model.errors import DataContractError
+from model.evaluation.answers import read_truth
 from tests.data.layouts import face_points, make_aflw, write
 
 
@@ -45,8 +53,30 @@ def test_faces_of_one_photo_share_a_group(tmp_path: Path) -> None:
     assert [face.group for face in faces[:2]] == ["aflw/3/image00002.jpg"] * 2
 
 
-def test_file_that_is_no_table_stops(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"MATLAB 7.3 MAT-file or anything else" * 10, b"", None])
+def test_file_that_is_no_table_stops(tmp_path: Path, content: bytes | None) -> None:
     source = make_aflw(tmp_path)
-    write(tmp_path / "aflw/AFLWinfo_release.mat", b"MATLAB 7.3 MAT-file or anything else" * 10)
+    path = tmp_path / "aflw/AFLWinfo_release.mat"
+    if content is None:
+        savemat(path, loadmat(path), do_compression=True)
+        content = path.read_bytes()[:200] + b"\xff" * 300 + path.read_bytes()[500:]
+    write(path, content)
     with pytest.raises(DataContractError, match="not the table of AFLW-19"):
         list(read_source(source, tmp_path))
+
+
+def test_hidden_points_are_learnt_as_they_are_scored(tmp_path: Path) -> None:
+    """The benchmark labels them, and by default scores them."""
+    source = make_aflw(tmp_path)
+    index = IndexConfig(sources=(source,), holdout=0.0, exclude=())
+    build_index(index, data=tmp_path, out=tmp_path, seed=0)
+    faces = sorted(read_manifest(tmp_path / "manifest.parquet"), key=lambda face: face.record_id)
+    hidden = [replace(face, split="train") for face in faces if not all(face.points19_mask or [])]
+    write_manifest(tmp_path / "valid.parquet", hidden)
+    config = ShardConfig(faces_per_shard=8, max_side=256, window=2.0)
+    write_shards(config, manifest=tmp_path / "valid.parquet", data=tmp_path, out=tmp_path / "shards")
+    learnt = read_faces(tmp_path / "shards", "train")
+    assert learnt.points19_mask_NM.all()
+    truth = read_truth(hidden).points19_NM2
+    assert np.abs(learnt.points19_NM2[0] - truth[0]).max() < np.abs(truth).max()
+    assert (learnt.points19_NM2[0] != 0).all()

@@ -80,3 +80,9 @@ def test_an_audit_without_an_answer_is_told(tmp_path: Path):
     (tmp_path / "constraints.txt").write_text("no requirement at all ==\n")
     with pytest.raises(ServiceError, match="nothing was audited"):
         ask(tmp_path / "constraints.txt")
+
+
+def test_an_audit_whose_program_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ServiceError, match="pip-audit cannot be run"):
+        ask(tmp_path / "constraints.txt")

@@ -26,7 +26,17 @@ def test_refused_and_missing_licences_fail_by_package(licence: str):
         judge([Package("thing", "1.0", licence)], [], TODAY)
 
 
-@pytest.mark.parametrize("licence", ["MIT", "BSD", "LGPL-3.0-only", "MPL-2.0 AND MIT", "EPL-2.0 OR GPL-2.0-or-later"])
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "MIT",
+        "BSD",
+        "LGPL-3.0-only",
+        "GNU Lesser General Public License v3 (LGPLv3)",
+        "MPL-2.0 AND MIT",
+        "EPL-2.0 OR GPL-2.0-or-later",
+    ],
+)
 def test_permissive_and_weak_licences_and_a_choice_with_one_pass(licence: str):
     judge([Package("thing", "1.0", licence)], [], TODAY)
 

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -20,7 +21,7 @@ from model.train.checkpoint import unpack
 from model.train.distributed import TrainingError
 from model.train.interrupt import TerminatedError
 from model.train.loop import train
-from model.weights import load_weights
+from model.weights import WEIGHTS_FILE, load_weights
 from tests.disk import full_disk
 from tests.train.conftest import CLOCK
 
@@ -102,6 +103,14 @@ def test_a_finished_training_is_not_done_again(trained, tiny_shards, monkeypatch
     config, out, result = trained
     monkeypatch.setattr("model.train.loop.train_step", lambda *_, **__: pytest.fail("a step was taken"))
     assert train(config.run, shards=tiny_shards, out=out) == result
+
+
+def test_a_finished_training_whose_weights_are_gone_says_so(trained, tiny_shards, tmp_path):
+    config, out, _ = trained
+    shutil.copytree(out, tmp_path / "copy")
+    (tmp_path / "copy" / WEIGHTS_FILE).unlink()
+    with pytest.raises(CheckpointError, match=r"its weights are gone; delete .*copy/last to train anew"):
+        train(config.run, shards=tiny_shards, out=tmp_path / "copy")
 
 
 def test_another_configuration_is_not_resumed(trained, tiny_shards):

@@ -5,7 +5,6 @@ its header. The box is the tight box of the automatic landmarks, else the face b
 are refused unless the landmarks give a box. Contempt, none, uncertain and no face are read, but have no expression.
 """
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from model.config.data import Source
 from model.data.readers.affectnet_labels import automatic_box, class_name, label_fields
-from model.data.readers.common import problem, read_text, record, require_file, require_folder, split_parts
+from model.data.readers.common import cells, problem, read_text, record, require_file, require_folder, split_parts
 from model.errors import DataContractError
 from model.schema import FaceRecord
 
@@ -43,17 +42,19 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
 
 def _table(source: Source, split: str, part: str, path: Path) -> Iterator[FaceRecord]:
     subset, name = Path(part).stem, f"{source.path}/{part}"
-    rows = csv.reader(read_text(path).splitlines())
     columns: tuple[str, ...] = COLUMNS
-    for row in rows:
-        if rows.line_num == 1 and COLUMNS[0] in row:
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        row = cells(line)
+        if number == 1 and COLUMNS[0] in row:
             columns = _header(row, path)
+            continue
+        if not row:
             continue
         values = dict(zip(columns, row, strict=False)) if len(row) == len(columns) else {}
         image = f"{_FOLDER}/{values.get(COLUMNS[0], '').strip()}"
-        fields = _fields(values, name, rows.line_num)
+        fields = _fields(values, name, number)
         if "problem" in fields:
-            fields["record_id"] = f"{source.name}/{part}#{rows.line_num}"
+            fields["record_id"] = f"{source.name}/{part}#{number}"
         yield record(source, split, subset, image, **fields)
 
 

@@ -6,6 +6,7 @@ stored there as left, right, top, bottom. The group is the photo, which may show
 cuts through photos.
 """
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from model.schema import LANDMARKS_19, FaceRecord
 
 TRAINING_FACES = 20000
 _PICTURES = "data/flickr"
+_DAMAGED = (ValueError, TypeError, IndexError, KeyError, NotImplementedError, OSError, zlib.error)
 
 
 class Annotation(NamedTuple):
@@ -51,6 +53,7 @@ def load_annotation(path: Path) -> Annotation:
         DataContractError: not a MATLAB file of version 5, a missing variable, or sizes that do not fit.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         table: dict[str, Any] = loadmat(path)
@@ -64,7 +67,7 @@ def load_annotation(path: Path) -> Annotation:
                 order_N=np.ravel(table["ra"]).astype(np.int64) - 1,
             )
         )
-    except (ValueError, TypeError, IndexError, KeyError, NotImplementedError, OSError) as error:
+    except (*_DAMAGED, MatReadError) as error:
         raise DataContractError(
             f"{path}: not the table of AFLW-19: {error}; need bbox, data, mask_new, nameList and ra, MATLAB version 5"
         ) from error

@@ -1,5 +1,6 @@
 """What readers share: folders, pictures, names of expressions, problems."""
 
+import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -63,7 +64,13 @@ def record(source: Source, split: str, subset: str, image: str, **fields: Any) -
     if leaves_folder(image):
         what = f"image `{image[:80]}` leaves the folder of the source"
         fields["problem"] = fields.get("problem") or problem("bad_path", source.path, what)
+    if not _is_text(image):
+        # Such bytes are no text, which a table could not hold: their numbers stand in their place.
+        image = image.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        what = f"the name `{image[:80]}` is no UTF-8; rename the file"
+        fields["problem"] = fields.get("problem") or problem("bad_path", source.path, what)
     identity = fields.pop("record_id", f"{source.name}/{image}")
+    identity = identity.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return FaceRecord(
         record_id=identity,
         source=source.name,
@@ -73,6 +80,15 @@ def record(source: Source, split: str, subset: str, image: str, **fields: Any) -
         restricted=source.restricted,
         **fields,
     )
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name of a file is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def group_of(source: Source, who: str | int) -> str:
@@ -131,6 +147,17 @@ def visible(folder: Path) -> list[Path]:
 def read_text(path: Path) -> str:
     """Text without a byte order mark, with plain line ends; bytes that are not UTF-8 become replacement characters."""
     return path.read_text(encoding="utf-8-sig", errors="replace")
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a line of CSV; none where it is empty or none can be told.
+
+    One line at a time: a stray quote would take the lines after it for its own cell.
+    """
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return [line]
 
 
 def read_lines(path: Path) -> Iterator[str]:

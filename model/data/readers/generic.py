@@ -2,7 +2,7 @@
 
 Keys: `image` (a path, an `s3://` address, or a member of a pack: `train.tar!000123.webp`), `split`, and, each null or
 left out where unknown, `subset`, `points` (68 pairs, 0-based pixels), `points19` (19 pairs) with `points19_mask` (19
-booleans), `expression`, `votes` (counts in the order of `schema.VOTES`), `subject`, `box` (x0, y0, x1, y1), `facts` (an
+booleans: which are visible; hidden ones are labelled too), `expression`, `votes` (counts in the order of `schema.VOTES`), `subject`, `box` (x0, y0, x1, y1), `facts` (an
 object), `id` (what the record is called in place of its picture) and `problem` (why the row cannot be used; its
 picture is not opened). An entry of `splits` is a value of the key `split`; other rows are not part of the source. The
 group is the subject. Expressions that `corrections.jsonl` corrects count as corrected (see `readers.corrections`).
@@ -31,6 +31,7 @@ from model.data.readers.common import (
     split_parts,
 )
 from model.data.readers.corrections import read_corrections
+from model.data.readers.votes import MOST_VOTES
 from model.schema import LANDMARKS_19, VOTES, FaceRecord
 from model.storage import leaves_folder
 
@@ -102,7 +103,9 @@ def _wrong_length(label: Label) -> str | None:
         return f"points19 are not {LANDMARKS_19} points, with {LANDMARKS_19} booleans in points19_mask"
     if label.box is not None and len(label.box) != 4:
         return "box is not x0, y0, x1, y1"
-    if label.votes is not None and (len(label.votes) != len(VOTES) or min(label.votes) < 0):
+    if label.votes is not None and (
+        len(label.votes) != len(VOTES) or min(label.votes) < 0 or max(label.votes) > MOST_VOTES
+    ):
         return f"votes are not {len(VOTES)} counts"
     return None
 

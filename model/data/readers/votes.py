@@ -1,14 +1,14 @@
 """FER+ votes: ten taggers a picture, columns in any order, and the label of their majority."""
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
-from model.data.readers.common import label_of, problem, read_text
+from model.data.readers.common import cells, label_of, problem, read_text
 from model.errors import DataContractError
 from model.schema import EXPRESSIONS, VOTES
 
-_MOST = 2**31 - 1
+MOST_VOTES = 2**31 - 1
+"""What a manifest can hold."""
 
 
 class Votes(NamedTuple):
@@ -37,15 +37,15 @@ def read_votes(path: Path, name: str) -> Votes:
     if not path.is_file():
         raise DataContractError(f"{path}: no such file; it is the `votes` table named in index.sources")
     first, *lines = read_text(path).splitlines() or [""]
-    image, columns = _columns(_cells(first), path)
+    image, columns = _columns(cells(first), path)
     votes = Votes({}, {})
     for number, line in enumerate(lines, start=2):
-        cells = _cells(line)
-        if not cells:
+        row = cells(line)
+        if not row:
             continue
-        picture = cells[image].strip() if image < len(cells) else ""
+        picture = row[image].strip() if image < len(row) else ""
         try:
-            votes.of_picture[picture] = [_count(cells[column]) for column in columns]
+            votes.of_picture[picture] = [_count(row[column]) for column in columns]
         except (ValueError, IndexError):
             what = problem("malformed_row", name, f"not ten counts: {line[:80]}", number)
             if picture:
@@ -75,13 +75,8 @@ def _columns(header: list[str], path: Path) -> tuple[int, list[int]]:
     return image, [columns[name] for name in VOTES]
 
 
-def _cells(line: str) -> list[str]:
-    """One line at a time: a stray quote would take the lines after it for its own cell."""
-    return next(csv.reader([line]), [])
-
-
 def _count(text: str) -> int:
     number = int(text)
-    if not 0 <= number <= _MOST:
+    if not 0 <= number <= MOST_VOTES:
         raise ValueError(text)
     return number
