@@ -115,6 +115,7 @@ def test_bad_rows_within_the_budget_are_set_aside_with_their_reasons(rmtl: Comma
     assert hidden(bench) == []
 
 
+@pytest.mark.long
 def test_bad_pictures_take_no_more_memory_than_sound_ones(
     bench: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

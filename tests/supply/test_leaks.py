@@ -27,6 +27,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_no_tracked_file_holds_an_unexplained_secret(root: Path):
     """T46. `make supply-chain` looks through the history as well."""
     judge(scan(root, history=False), load_policy().secret, datetime.now(UTC).date())
