@@ -231,9 +231,10 @@ def _reading(findings: Findings) -> str:
     return (
         "<p>All values are percentages, negative log-likelihoods are in nats. NME: mean over points of the distance to "
         "the label, over the normaliser, averaged over faces. Faces are cut by their labelled box (the tight one of "
-        "their points, that of the benchmark, or the whole picture), as the literature does; with a found box errors are larger. The simple model is linear on crops of 24 grey "
-        "pixels a side, fitted on at most 1,000 training faces a task. Failure rate: share of faces with an error "
-        "above the threshold. Averages over classes are over the classes that have a labelled face. Calibration error: "
-        "15 bins of equal width. Pose without a known yaw is a rough estimate from the points. Intervals are "
-        f"percentiles of a bootstrap that draws whole persons or photos where they are known. {hidden}</p>"
+        "their points, that of the benchmark, or the whole picture), as the literature does; with a found box errors "
+        "are larger. The simple model is linear on crops of 24 grey pixels a side, fitted on at most 1,000 training "
+        "faces a task. Failure rate: share of faces with an error above the threshold. Averages over classes are over "
+        "the classes that have a labelled face. Calibration error: 15 bins of equal width. Pose without a known yaw is "
+        "a rough estimate from the points. Intervals are percentiles of a bootstrap that draws whole persons or photos "
+        f"where they are known. {hidden}</p>"
     )

@@ -2,10 +2,11 @@
 
 Keys: `image` (a path, an `s3://` address, or a member of a pack: `train.tar!000123.webp`), `split`, and, each null or
 left out where unknown, `subset`, `points` (68 pairs, 0-based pixels), `points19` (19 pairs) with `points19_mask` (19
-booleans: which are visible; hidden ones are labelled too), `expression`, `votes` (counts in the order of `schema.VOTES`), `subject`, `box` (x0, y0, x1, y1), `facts` (an
-object), `id` (what the record is called in place of its picture) and `problem` (why the row cannot be used; its
-picture is not opened). An entry of `splits` is a value of the key `split`; other rows are not part of the source. The
-group is the subject. Expressions that `corrections.jsonl` corrects count as corrected (see `readers.corrections`).
+booleans: which are visible; hidden ones are labelled too), `expression`, `votes` (counts in the order of
+`schema.VOTES`), `subject`, `box` (x0, y0, x1, y1), `facts` (an object), `id` (what the record is called in place of its
+picture) and `problem` (why the row cannot be used; its picture is not opened). An entry of `splits` is a value of the
+key `split`; other rows are not part of the source. The group is the subject. Expressions that `corrections.jsonl`
+corrects count as corrected (see `readers.corrections`).
 """
 
 import json
