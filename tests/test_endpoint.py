@@ -21,7 +21,7 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _shown(monkeypatch: pytest.MonkeyPatch, url: str) -> str | None:
     tokens: list[str | None] = []
-    monkeypatch.setattr(EndpointClient, "__init__", lambda _, __, *, model, token: tokens.append(token))
+    monkeypatch.setattr(EndpointClient, "__init__", lambda _, __, *, token, **_others: tokens.append(token))
     endpoint.connect(url)
     return tokens[0]
 

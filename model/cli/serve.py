@@ -43,7 +43,7 @@ def deploy(
 ) -> None:
     """Serve the champion with TorchServe; it runs on after this command.
 
-    Example: RMTL_PORT=8080 rmtl deploy && rmtl predict photo.jpg --url http://127.0.0.1:8080
+    Example: rmtl deploy, then rmtl predict photo.jpg --url with the address it tells (RMTL_PORT=8080 chooses the port)
 
     Example of a challenger beside it: rmtl deploy --canary 0.1, then rmtl deploy --canary-report
     """
