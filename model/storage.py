@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from model.archives import PACK_ENTRIES, ArchiveError, TarReader
-from model.errors import StorageError
+from model.errors import FaceError, StorageError
 from model.s3 import read_object
 
 PACK_SEPARATOR = "!"
@@ -80,17 +80,29 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, a file beside it, which the kernel frees when the process ends in any way.
+    """Hold the lock of a folder, a file beside it.
 
     Raises:
         StorageError: another process holds it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("a") as stream:
+    busy = StorageError(f"{folder}: another process works there; wait for it, or end it")
+    with holding(folder.with_name(f".{folder.name}.lock"), busy):
+        yield
+
+
+@contextmanager
+def holding(lock: Path, busy: FaceError) -> Iterator[None]:
+    """Hold the lock of a file, which is made, and which the kernel frees when the process ends in any way.
+
+    Raises:
+        FaceError: `busy`, where another process holds it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StorageError(f"{folder}: another process works there; wait for it, or end it") from error
+            raise busy from error
         yield
 
 

@@ -53,7 +53,9 @@ def _replace(config: DeployConfig, predictor: Predictor, *, archive: Path, state
         tokens.write_tokens(state)
         switch(state)
     except BaseException:
-        tokens.write_token(state, token)
+        # On a full disk nothing was changed, and nothing could be written.
+        if (state / TOKEN_FILE).read_text().strip() != token:
+            tokens.write_token(state, token)
         back_out(state, settings, former)
         raise
     for old in former:

@@ -1,6 +1,5 @@
 """What runs from the folder of an endpoint: a router, and the TorchServe behind it, or two of these."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from model.errors import ServiceError
 from model.serving import processes
 from model.serving.settings import SETTINGS_FILE, RouterSettings, parse_settings
 from model.serving.slot import Slot, close_slot, from_json
-from model.storage import read_json, write_json
+from model.storage import holding, read_json, write_json
 
 STATE_FILE = "state.json"
 
@@ -51,12 +50,8 @@ def alone(state: Path) -> Iterator[None]:
     Raises:
         ServiceError: another one is under way.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / "update.lock").open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ServiceError(f"{state}: another update of this endpoint is under way; wait for it") from error
+    busy = ServiceError(f"{state}: another update of this endpoint is under way; wait for it")
+    with holding(state / "update.lock", busy):
         yield
 
 
