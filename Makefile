@@ -85,7 +85,8 @@ supply-chain: setup ## Check bill of materials, licences, secrets, wheel, and kn
 test-long: setup data ## Run the tests that take minutes: killed and broken-off runs, searches
 	pytest --numprocesses 2 --dist load -m long
 
-clean: ## Remove what the steps made (not data, not the environment)
+clean: ## Stop the endpoint and remove what the steps made (not data, not the environment)
+	-rmtl deploy --stop
 	rm -rf artifacts reports/plots reports/data_docs
 
 .PHONY: help setup synth data photograph demo test lint unit test-long images test-containers supply-chain clean

@@ -6,6 +6,7 @@ Run:
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -81,7 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--no-cache", action="store_true", help="run every step anew")
     run.add_argument("--data-version", default="", help="Git revision or md5; else what data.dvc holds")
     run.add_argument("--repository", default=".", help="where the Git revision is looked up")
-    run.add_argument("--remote", default="benchmarks/store", help="DVC remote: a folder or s3://")
+    run.add_argument(
+        "--remote",
+        default=os.environ.get("RMTL_S3_REMOTE") or "benchmarks/store",
+        help="where the data lies: a folder or s3://; by default RMTL_S3_REMOTE, else the bundled sample's folder",
+    )
     run.add_argument("--deploy", choices=["none", "local", "kserve"], default="none")
     for parsed in (compile_parser, run):
         parsed.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -8,7 +8,8 @@ import os
 from kfp import kubernetes
 from kfp.dsl import PipelineConfig, PipelineTask
 
-GPUS = int(os.environ.get("RMTL_TRAIN_GPUS", "1"))
+from model.environment import whole_number
+
 LAUNCHER = "RMTL_TRAIN_LAUNCHER"
 """Variable read when a pipeline is compiled: `trainjob` where the step that trains only waits for a job."""
 HOUR_S = 3600
@@ -17,13 +18,18 @@ USER = 10001
 SETTINGS = "rmtl-settings"
 SETTINGS_KEYS = (
     "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL_STS",
     "MLFLOW_TRACKING_URI",
+    "RMTL_COLLECTIVE_TIMEOUT_S",
     "RMTL_DATA_CACHE",
+    "RMTL_HEARTBEAT_S",
     "RMTL_IMAGE",
     "RMTL_JOURNAL",
     "RMTL_KSERVE_NAMESPACE",
     "RMTL_LOG_LEVEL",
+    "RMTL_SEARCH_GRACE_S",
     "RMTL_SERVE_IMAGE",
     "RMTL_SHARED",
     "RMTL_TRAIN_NAMESPACE",
@@ -78,15 +84,19 @@ def shared(task: PipelineTask) -> PipelineTask:
 
 def launched(task: PipelineTask) -> PipelineTask:
     """What the step that launches the training has; where it waits for a job no GPU, which the job might lack."""
-    return accelerated(shared(place(task, hours=24)), gpus=0 if os.environ.get(LAUNCHER) == "trainjob" else GPUS)
+    return accelerated(shared(place(task, hours=24)), gpus=0 if os.environ.get(LAUNCHER) == "trainjob" else None)
 
 
-def accelerated(task: PipelineTask, *, gpus: int = GPUS) -> PipelineTask:
-    """Ask for GPUs (those of `RMTL_TRAIN_GPUS`), a node that has them, and memory that the loader's workers share.
+def accelerated(task: PipelineTask, *, gpus: int | None = None) -> PipelineTask:
+    """Ask for GPUs (by default those of `RMTL_TRAIN_GPUS`), a node that has them, and memory that workers share.
 
     The number is fixed when the pipeline is compiled: kfp 2.17 loses a parameter that only the platform reads inside
     an exit handler.
+
+    Raises:
+        ConfigError: `RMTL_TRAIN_GPUS` is no number.
     """
+    gpus = whole_number("RMTL_TRAIN_GPUS", 1, least=0) if gpus is None else gpus
     kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="4Gi")
     if gpus:
         task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(gpus)

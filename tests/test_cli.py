@@ -153,6 +153,21 @@ def test_a_malformed_case_is_named_by_line(rmtl: Command, workspace: Path) -> No
     assert "cases.jsonl:2" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["predict", "--cases", "missing.jsonl"], "--cases missing.jsonl: No such file"),
+        (["predict", "photo.jpg", "--weights", "models:/x"], "models:/x: not a model address"),
+        (["plot", "evaluation"], "reports/plots: holds no plots; run `rmtl evaluate`"),
+    ],
+)
+def test_options_that_name_nothing_end_with_exit_code_2(
+    rmtl: Command, workspace: Path, command: list[str], said: str
+) -> None:
+    result = rmtl(*command, cwd=workspace)
+    assert (result.returncode, said in result.stderr) == (2, True), result.stderr
+
+
 def test_doctor_prints_a_line_each(rmtl: Command, root: Path) -> None:
     result = rmtl("doctor", "--json", cwd=root)
     findings = {item["name"]: item["status"] for item in json.loads(result.stdout)}
@@ -271,6 +286,9 @@ def test_a_folder_that_no_unrestricted_source_names_never_enters_the_bundled_sto
     (workspace / ".dvc/config").write_text("[core]\n    no_scm = true\n" + "".join(remotes))
     repository.add(str(workspace / "data"))
     (workspace / "store").mkdir()
+    unknown = rmtl("data", "pull", "--remote", "typo", cwd=workspace)
+    assert unknown.returncode == 2
+    assert "--remote typo: no such DVC remote; there are bundled, near" in unknown.stderr
     refused = rmtl("data", "push", "--remote", remote, cwd=workspace)
     assert (refused.returncode, list((workspace / "store").iterdir())) == (2, [])
     assert "affectnet" in refused.stderr

@@ -75,6 +75,10 @@ def _chosen(remote: str | None) -> str:
     """The remote that is asked for; the name of the S3 remote means what the environment says of it now."""
     if remote is None or (remote == S3_NAME and os.environ.get("RMTL_S3_REMOTE")):
         return _default_remote()
+    stores, far = stores_of(Path())
+    known = [store.name for store in stores[1:]] + far
+    if known and remote not in known:
+        raise ConfigError(f"--remote {remote}: no such DVC remote; there are {', '.join(sorted(known))}")
     return remote
 
 

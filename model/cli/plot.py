@@ -8,6 +8,7 @@ import typer
 
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config
+from model.errors import ConfigError
 
 
 @app.command()
@@ -41,4 +42,7 @@ def _search(params: Path) -> list[Path]:
 
 
 def _evaluation() -> list[Path]:
-    return sorted((workspace.REPORTS / "plots").glob("*.png"))
+    folder = workspace.REPORTS / "plots"
+    if not (plots := sorted(folder.glob("*.png"))):
+        raise ConfigError(f"{folder}: holds no plots; run `rmtl evaluate`")
+    return plots

@@ -69,6 +69,8 @@ def _from_file(path: Path) -> list[dict[str, Any]]:
     try:
         # JSON may hold what else counts as the end of a line.
         lines = path.read_text().split("\n")
+    except OSError as error:
+        raise ConfigError(f"--cases {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a text file of JSON lines: {error}") from error
     cases = []

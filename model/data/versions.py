@@ -56,7 +56,7 @@ def versions_of(workspace: Path) -> tuple[list[DataVersion], bool]:
 
 
 def stores_of(workspace: Path) -> tuple[list[Store], list[str]]:
-    """The folders of objects that can be looked into, and the names of remotes that cannot."""
+    """The folders of objects that can be looked into, the cache first, and the names of remotes that cannot."""
     if not (workspace / ".dvc").is_dir():
         return [], []
     from dvc.config import Config

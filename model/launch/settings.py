@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 import model
+from model.environment import whole_number
 from model.errors import ConfigError
 
 Backend = Literal["kubernetes", "container"]
@@ -44,7 +45,11 @@ def read_settings() -> JobSettings:
     runtimes = Path(os.environ.get("RMTL_TRAIN_RUNTIMES") or "deploy/train").absolute()
     if backend == "container" and not runtimes.exists():
         problems.append(f"RMTL_TRAIN_RUNTIMES={runtimes}: no such folder; it holds the manifest of the runtime")
-    timeout_s = _whole("RMTL_TRAIN_TIMEOUT_S", 86_400, least=10, problems=problems)
+    timeout_s = 86_400
+    try:
+        timeout_s = whole_number("RMTL_TRAIN_TIMEOUT_S", timeout_s, least=10)
+    except ConfigError as error:
+        problems.append(str(error))
     if problems:
         raise ConfigError("\n".join([f"environment: {len(problems)} wrong value(s)", *(f"  {it}" for it in problems)]))
     return JobSettings(
@@ -60,18 +65,4 @@ def read_settings() -> JobSettings:
 
 def read_restarts() -> int:
     """How often a training that lost a process is started again: `RMTL_TRAIN_RESTARTS`, 2 by default."""
-    problems: list[str] = []
-    restarts = _whole("RMTL_TRAIN_RESTARTS", 2, least=0, problems=problems)
-    if problems:
-        raise ConfigError(problems[0])
-    return restarts
-
-
-def _whole(name: str, default: int, *, least: int, problems: list[str]) -> int:
-    text = os.environ.get(name, "")
-    if not text:
-        return default
-    if not text.isdecimal() or int(text) < least:
-        problems.append(f"{name}={text}: need a whole number from {least} on")
-        return default
-    return int(text)
+    return whole_number("RMTL_TRAIN_RESTARTS", 2, least=0)

@@ -73,7 +73,7 @@ def judge(
         reasons.append(
             f"champion was evaluated on data {champion.data_digest}, challenger on {report.data_digest}: not "
             "comparable; evaluate the champion on this data (`rmtl evaluate --champion`), then register again with "
-            "that evaluation (`rmtl register --champion-evaluation`)"
+            "that evaluation (`rmtl register --champion-evaluation artifacts/champion/evaluation.json`)"
         )
     elif champion is not None and main_split(champion) != main_split(report):
         reasons.append(

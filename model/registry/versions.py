@@ -15,7 +15,7 @@ import requests
 from mlflow.entities.model_registry import ModelVersion as StoredVersion
 from mlflow.exceptions import MlflowException
 
-from model.errors import CheckpointError, MissingVersionError, RegistryError, StorageError
+from model.errors import CheckpointError, ConfigError, MissingVersionError, RegistryError, StorageError
 from model.registry.client import OUT_OF_REACH, Store, open_store
 from model.storage import FULL, atomic_path, digest_file
 from model.weights import META_FILE, WEIGHTS_FILE, Meta, load_weights
@@ -37,6 +37,7 @@ def fetch(uri: str, into: Path) -> Path:
     """Download the weights of `models:/name@alias` or `models:/name/3` into a folder, checked before it appears.
 
     Raises:
+        ConfigError: a malformed address.
         RegistryError: no such version, not registered by `rmtl register`, or its bytes are not the tagged ones.
         ServiceError: MLflow is out of reach.
     """
@@ -54,12 +55,12 @@ def resolve(store: Store, uri: str) -> StoredVersion:
     """The version behind an address.
 
     Raises:
+        ConfigError: a malformed address.
         MissingVersionError: nothing there.
-        RegistryError: malformed.
     """
     match = _URI.match(uri)
     if match is None:
-        raise RegistryError(f"{uri}: not a model address; write models:/name@alias or models:/name/3")
+        raise ConfigError(f"{uri}: not a model address; write models:/name@alias or models:/name/3")
     name, alias = match["name"], match["alias"]
     try:
         if alias:

@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from model.environment import whole_number
 from model.errors import ConfigError, ServiceError
 from model.search import STORAGE
 from model.search.places import Places
@@ -87,7 +88,7 @@ def open_storage(places: Places) -> StudyStorage:
     """
     _speak_through_our_logging()
     url = os.environ.get(STORAGE) or f"sqlite:///{places.database.resolve()}"
-    grace = _grace()
+    grace = whole_number("RMTL_SEARCH_GRACE_S", GRACE_S, least=2, most=86_400)
     with reached(places):
         if url.startswith("sqlite"):
             _let_readers_read(Path(url.removeprefix("sqlite:///")), grace)
@@ -162,12 +163,3 @@ def _let_readers_read(path: Path, grace: int) -> None:
 def _speak_through_our_logging() -> None:
     optuna.logging.disable_default_handler()
     optuna.logging.enable_propagation()
-
-
-def _grace() -> int:
-    text = os.environ.get("RMTL_SEARCH_GRACE_S", "")
-    if not text:
-        return GRACE_S
-    if not text.isdecimal() or not 2 <= int(text) <= 86_400:
-        raise ConfigError(f"RMTL_SEARCH_GRACE_S={text}: need whole seconds from 2 to 86400")
-    return int(text)

@@ -9,7 +9,7 @@ import numpy as np
 
 from model.data.codec import Floats, Pixels, box_area, decode_image, decode_points, overlap, tight_box
 from model.data.transforms import crop_face
-from model.errors import CheckpointError, ImageError
+from model.errors import CheckpointError, ConfigError, ImageError
 from model.net.inference import Answers, FaceNet
 from model.schema import EXPRESSIONS, INTENDED_USE, Box
 from model.serving.detector import find_faces
@@ -48,7 +48,8 @@ class Predictor:
         convention: name of one of the weights' conventions; none: expressions are named as the weights learnt to.
 
     Raises:
-        CheckpointError: weights that cannot be used, that lack one of the two tasks, or the convention.
+        CheckpointError: weights that cannot be used, or that lack one of the two tasks.
+        ConfigError: a convention that the weights lack.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Predictor:
                 "train with `train.net.tasks` holding both"
             )
         if convention is not None and convention not in meta.conventions:
-            raise CheckpointError(
+            raise ConfigError(
                 f"{folder}: no convention {convention}; these weights have {', '.join(meta.conventions) or 'none'}"
             )
         self._convention = None if convention is None else meta.conventions[convention]

@@ -107,7 +107,7 @@ def test_images_are_pinned_to_this_version() -> None:
     for image in images:
         name, _, tag = image.rpartition(":")
         assert name.startswith("residual-mtl"), image
-        assert tag.removesuffix("-cuda") == model.__version__, image
+        assert tag.removesuffix("-cu130") == model.__version__, image
 
 
 @pytest.mark.parametrize("pod", PODS, ids=lambda pod: title(pod.owner))

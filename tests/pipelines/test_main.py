@@ -50,3 +50,19 @@ def test_a_run_is_its_result_or_an_object_with_its_folder(
     monkeypatch.setattr(local, "run_pipeline", lambda *_, **__: result)
     assert printed("run") == f"{result}\n"
     assert json.loads(printed("run", "--json")) == {"result": str(result), "run": str(result.parent)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remote"),
+    [([], "s3://bucket/face"), (["--remote", "s3://other/face"], "s3://other/face")],
+)
+def test_a_run_here_takes_the_data_from_where_they_are_pushed(
+    printed: Printed, monkeypatch: pytest.MonkeyPatch, arguments: list[str], remote: str
+) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setenv("RMTL_S3_REMOTE", "s3://bucket/face")
+    monkeypatch.setattr(
+        local, "run_pipeline", lambda _, given, **__: (asked.append(given), Path("run/evaluation.json"))[1]
+    )
+    printed("run", *arguments)
+    assert [given["remote"] for given in asked] == [remote]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipelines.compile import PIPELINES, compile_pipeline
-from pipelines.platform import GPUS, LAUNCHER, SECRETS, SETTINGS
+from pipelines.platform import LAUNCHER, SECRETS, SETTINGS
 
 pytestmark = pytest.mark.pipeline
 
@@ -83,7 +83,7 @@ def test_training_has_accelerators_and_shared_memory(documents: tuple[Any, Any],
         memory = {mount["mountPath"]: mount.get("medium") for mount in settings["emptyDirMounts"]}
         assert memory["/dev/shm"] == "Memory"
         container = documents[0]["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
-        assert container["resources"]["accelerator"]["resourceCount"] == str(GPUS)
+        assert container["resources"]["accelerator"]["resourceCount"] == "1"
 
 
 def test_only_steps_that_talk_to_a_service_are_retried(documents: tuple[Any, Any]) -> None:
@@ -125,6 +125,14 @@ def compiled(root: Path, out: Path, **variables: str) -> list[Path]:
 def test_a_cluster_without_gpus_is_asked_for_none(tmp_path: Path, root: Path) -> None:
     for path in compiled(root, tmp_path, RMTL_TRAIN_GPUS="0"):
         assert "nvidia" not in path.read_text()
+
+
+def test_a_number_of_gpus_that_is_none_ends_with_exit_code_2(root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pipelines", "compile", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=root, env=os.environ | {"RMTL_TRAIN_GPUS": "all"}, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "RMTL_TRAIN_GPUS=all: need a whole number from 0 on" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_step_that_waits_for_a_job_holds_no_gpu_and_search_workers_keep_theirs(tmp_path: Path, root: Path) -> None:

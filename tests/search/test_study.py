@@ -288,5 +288,5 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(config, 
 
 def test_a_wrong_grace_is_a_configuration_error(tmp_path, monkeypatch):
     monkeypatch.setenv("RMTL_SEARCH_GRACE_S", "soon")
-    with pytest.raises(ConfigError, match="RMTL_SEARCH_GRACE_S=soon: need whole seconds"):
+    with pytest.raises(ConfigError, match="RMTL_SEARCH_GRACE_S=soon: need a whole number from 2 to 86400"):
         open_storage(Places(tmp_path, "any"))

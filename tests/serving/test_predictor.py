@@ -5,7 +5,7 @@ from PIL import Image
 
 from model.data.codec import decode_image, decode_points, tight_box
 from model.data.transforms import crop_face
-from model.errors import CheckpointError
+from model.errors import CheckpointError, ConfigError
 from model.net.inference import FaceNet
 from model.net.multitask import build_net
 from model.schema import EXPRESSIONS
@@ -106,7 +106,7 @@ def test_a_convention_translates_expressions_and_leaves_points_alone(weights, pi
     values = [turned["expression"][name] for name in EXPRESSIONS]
     assert values == pytest.approx(np.roll([plain["expression"][name] for name in EXPRESSIONS], 1), abs=1e-6)
     assert turned["landmarks"] == plain["landmarks"]
-    with pytest.raises(CheckpointError, match="no convention other; these weights have turned"):
+    with pytest.raises(ConfigError, match="no convention other; these weights have turned"):
         Predictor(tmp_path, convention="other")
 
 

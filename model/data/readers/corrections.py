@@ -73,7 +73,11 @@ def read_corrections(folder: Path) -> Corrections:
         try:
             correction = Correction.model_validate_json(line)
         except ValidationError as error:
-            raise DataContractError(f"{file}, line {number}: {error.errors()[0]['msg']}") from error
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "line"
+            raise DataContractError(
+                f'{file}, line {number}: {where}: {first["msg"]}; need {{"image": ..., "was": ..., "expression": ...}}'
+            ) from error
         if correction.image in found:
             raise DataContractError(f"{file}, line {number}: {correction.image} is corrected twice")
         found[correction.image] = number, correction
