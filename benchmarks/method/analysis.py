@@ -4,7 +4,7 @@ A gain is positive where the first of two rows is better: percent of the other's
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -104,9 +104,9 @@ def planned_seeds(study: Study, data: str, row: str) -> int:
     return sum((run.data, run.fraction, run.row) == (data, 1.0, row) for run in planned_runs(study))
 
 
-def judge(gain: Mapping[str, float], p: float, *, smallest: float, level: float) -> str:
+def judge(gain: Mapping[str, Any], p: float, *, smallest: float, level: float) -> str:
     """Verdict on a gain with its interval and its corrected p-value."""
-    if p > level or gain["low"] <= 0 <= gain["high"]:
+    if p > level or gain["low"] is None or gain["low"] <= 0 <= gain["high"]:
         return NONE
     if gain["value"] < 0:
         return WORSE
@@ -140,7 +140,7 @@ def donors(results: Results, data: str, row: str) -> dict[str, Any]:
         final, permuted = (
             _gain(results.study, _points(results, runs, kind, metric), base, metric) for kind in ("final", "permuted")
         )
-        verdict = STAYS if permuted["low"] > 0 else FALLS
+        verdict = STAYS if (permuted["low"] or 0.0) > 0 else FALLS
         found[metric] = {"final": final, "permuted": permuted, "seeds": len(runs), "verdict": verdict}
     return found
 
@@ -225,7 +225,7 @@ def _points(results: Results, runs: Iterable[PlannedRun], kind: str, metric: Met
     return [Values(point, np.full(number, point)) for point in points]
 
 
-def _gain(study: Study, ones: Sequence[Values], others: Sequence[Values], metric: Metric) -> dict[str, float]:
+def _gain(study: Study, ones: Sequence[Values], others: Sequence[Values], metric: Metric) -> dict[str, float | None]:
     settings = study.statistics
     found: Estimate = gain_estimate(ones, others, relative=metric == "nme", level=settings.interval, seed=settings.seed)
     return {name: _round(value) for name, value in found._asdict().items()}
@@ -237,5 +237,9 @@ def _means(items: Sequence[Mapping[str, float]], names: Iterable[str]) -> dict[s
     return {name: _round(float(np.mean(values))) for name, values in known.items() if values}
 
 
-def _round(value: float) -> float:
-    return round(value, _DECIMALS)
+@overload
+def _round(value: float) -> float: ...
+@overload
+def _round(value: float | None) -> float | None: ...
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, _DECIMALS)

@@ -24,7 +24,7 @@ def draw_effects(report: Mapping[str, Any], name: str) -> Figure:
         for place, (_, gains, colour) in enumerate(entries):
             item = gains.get(metric)
             if item is not None:
-                ends = [item["low"], item["high"]]
+                ends = _ends(item)
                 axes.plot(ends, [place] * 2, color=colour, linewidth=2.2, alpha=0.4, solid_capstyle="round")
                 axes.plot([item["value"]], [place], "o", color=colour, markersize=5)
         axes.set_ylim(len(entries) - 0.4, -0.6)
@@ -33,6 +33,11 @@ def draw_effects(report: Mapping[str, Any], name: str) -> Figure:
         axes.grid(axis="y", visible=False)
     panels[1].tick_params(labelleft=False)
     return figure
+
+
+def _ends(item: Mapping[str, Any]) -> tuple[float, float]:
+    """Of the interval, which the gain of one pair does not have."""
+    return (item["value"],) * 2 if item["low"] is None else (item["low"], item["high"])
 
 
 def draw_fractions(curves: Mapping[str, Any], baseline: str) -> Figure:
@@ -47,7 +52,7 @@ def draw_fractions(curves: Mapping[str, Any], baseline: str) -> Figure:
             items = list(metrics[metric].values())
             colour = _COLOURS[place % len(_COLOURS)]
             axes.plot(x, [item["value"] for item in items], "o-", color=colour, linewidth=1.6, markersize=4, label=row)
-            axes.vlines(x, [item["low"] for item in items], [item["high"] for item in items], color=colour, alpha=0.5)
+            axes.vlines(x, *zip(*map(_ends, items), strict=True), color=colour, alpha=0.5)
             shares |= {float(share) for share in metrics[metric]}
         axes.set_xscale("log")
         axes.set_xticks(sorted(shares), [f"{share:g}" for share in sorted(shares)])

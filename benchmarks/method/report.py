@@ -152,15 +152,19 @@ def _line(*cells: object) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _interval(item: Mapping[str, float] | None) -> str:
-    return "-" if item is None else f"{item['value']:.2f} ({item['low']:.2f} to {item['high']:.2f})"
-
-
-def _gain(item: Mapping[str, float] | None, metric: str, *, pairs: bool = False) -> str:
+def _interval(item: Mapping[str, Any] | None) -> str:
     if item is None:
         return "-"
+    ends = "one seed" if item["low"] is None else f"{item['low']:.2f} to {item['high']:.2f}"
+    return f"{item['value']:.2f} ({ends})"
+
+
+def _gain(item: Mapping[str, Any] | None, metric: str, *, pairs: bool = False) -> str:
+    if item is None:
+        return "-"
+    ends = "one pair" if item["low"] is None else f"{item['low']:+z.2f} to {item['high']:+z.2f}"
     number = f", n {item['pairs']}" if pairs else ""
-    return f"{item['value']:+z.2f} {UNITS[metric]} ({item['low']:+z.2f} to {item['high']:+z.2f}{number})"
+    return f"{item['value']:+z.2f} {UNITS[metric]} ({ends}{number})"
 
 
 def _number(value: float | None, *, digits: int = 2) -> str:
