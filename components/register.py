@@ -11,6 +11,7 @@ from components.base import component
 def register(
     section: dict[str, Any],
     data_digest: str,
+    data_version: str,
     weights: dsl.Input[dsl.Model],
     reports: dsl.Input[dsl.Artifact],
     champion: dsl.Input[dsl.Artifact],
@@ -32,6 +33,7 @@ def register(
             weights=Path(weights.path),
             evaluation=Path(reports.path) / "evaluation.json",
             champion_evaluation=Path(champion.path) / "evaluation.json",
+            data_version=data_version,
             out=Path(registration.path),
         )
         Path(summary.path).write_text(registration_page(version, approval=config.gate.approval))

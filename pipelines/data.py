@@ -15,6 +15,7 @@ from pipelines.platform import place, retried, shared
 class Faces(NamedTuple):
     """What later steps read; `digest` names the valid faces."""
 
+    version: Any
     data: Any
     valid_manifest: Any
     shards: Any
@@ -32,7 +33,7 @@ def prepare(
     checked = place(validate_faces(section=validate, data_version=version, data=data, manifest=manifest))
     valid, digest = checked.outputs["valid_manifest"], checked.outputs["Output"]
     packed = place(shard_faces(section=shard, data_digest=digest, data=data, valid_manifest=valid))
-    return Faces(data, valid, packed.outputs["shards"], digest)
+    return Faces(version, data, valid, packed.outputs["shards"], digest)
 
 
 def version_of(data_version: Any, *, named_by: Any, repository: Any) -> Any:

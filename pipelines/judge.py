@@ -35,6 +35,11 @@ def judge(
     )
     champion = act(retried(place(opponent, secrets=REGISTRY))).outputs["champion"]
     registered = register_model(
-        section=register, data_digest=faces.digest, weights=weights, reports=reports, champion=champion
+        section=register,
+        data_digest=faces.digest,
+        data_version=faces.version,
+        weights=weights,
+        reports=reports,
+        champion=champion,
     )
     return act(retried(place(registered, secrets=REGISTRY)))

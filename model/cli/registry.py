@@ -12,6 +12,7 @@ from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
 from model.cli.endpoint import connect, read_deployment
 from model.errors import FaceError
 from model.schema import to_json
+from model.storage import alone_in
 
 if TYPE_CHECKING:
     from model.registry.hop import Hop
@@ -145,7 +146,8 @@ def sync(params: Params = PARAMS_FILE, as_json: AsJson = False) -> None:
     """
     from model.registry.tracking import sync as upload
 
-    run = upload(read_config(params, None).register_.experiment, spool=workspace.TRAIN / "metrics.jsonl")
+    with alone_in(workspace.TRAIN):
+        run = upload(read_config(params, None).register_.experiment, spool=workspace.TRAIN / "metrics.jsonl")
     show({"run": run}, as_json=as_json)
 
 

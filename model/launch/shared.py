@@ -1,5 +1,6 @@
 """A job's folder on the storage that the step and all nodes see: configuration, shards, and what training writes."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -74,7 +75,9 @@ def fill(folder: JobFolder, run: TrainRun, *, shards: Path, out: Path, there: Jo
         _copy(out, folder.out)
     folder.out.mkdir(exist_ok=True)
     for place in [folder.out, *(item for item in folder.out.rglob("*") if item.is_dir())]:
-        place.chmod(_OPEN)
+        # A node's own folders are open to it, and nobody else may change their mode.
+        if place.stat().st_uid == os.getuid():
+            place.chmod(_OPEN)
 
 
 def fetch(folder: JobFolder, out: Path) -> None:

@@ -55,7 +55,7 @@ def _version_of(store: Store, name: str, origin: Origin) -> StoredVersion | None
         return max(found, key=lambda item: int(item.version), default=None)
     try:
         return resolve(store, f"models:/{name}/{origin.version}")
-    except RegistryError:
+    except (ConfigError, RegistryError):
         return None
 
 

@@ -20,13 +20,18 @@ DVC_FILE = "data.dvc"
 LOCK_FILE = "constraints.txt"
 
 
-def origin_tags(meta: Meta, weights: Path, workspace: Path = Path()) -> dict[str, str]:
-    """Tags that lead from weights to their origin; what cannot be told in the workspace is `unknown`."""
-    lock = workspace / LOCK_FILE
+def origin_tags(meta: Meta, weights: Path, *, data_version: str = "", workspace: Path = Path()) -> dict[str, str]:
+    """Tags that lead from weights to their origin; what cannot be told in the workspace is `unknown`.
+
+    Args:
+        data_version: digest of the data version, for a step that runs where no data.dvc is; else that file's.
+    """
+    lock, pointer = workspace / LOCK_FILE, workspace / DVC_FILE
+    recorded = dvc_md5(pointer.read_text()) if pointer.is_file() else UNKNOWN
     return {
         GIT_TAG: meta.code.get("git", UNKNOWN),
         CONFIG_TAG: config_digest(meta),
-        DVC_TAG: dvc_md5((workspace / DVC_FILE).read_text()) if (workspace / DVC_FILE).is_file() else UNKNOWN,
+        DVC_TAG: data_version or recorded,
         LOCK_TAG: digest_file(lock) if lock.is_file() else UNKNOWN,
         STAGE_TAG: recorded_weights(weights, workspace),
     }

@@ -29,7 +29,7 @@ from model.registry.reports import (
     stored_comparison,
     stored_report,
 )
-from model.registry.tracking import log_params, log_points, start_run, sync_run
+from model.registry.tracking import log_params, log_points, read_spool, start_run, sync_run
 from model.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -58,6 +58,7 @@ def register_version(
     evaluation: Path,
     out: Path,
     champion_evaluation: Path | None = None,
+    data_version: str = "",
 ) -> ModelVersion:
     """Register weights once: the same weights give the same version, with the new evaluation added to it.
 
@@ -68,18 +69,22 @@ def register_version(
     Args:
         champion_evaluation: the champion's evaluation on the same data, which is kept with the champion; a comparison
             beside it is kept with the new version. A path where nothing is stands for no champion.
+        data_version: digest of the data version; by default that of data.dvc in this folder.
 
     Raises:
         RegistryError: weights or evaluation are missing, altered, or do not belong together.
         ServiceError: MLflow is out of reach; call again later.
     """
     meta, report = _read_inputs(weights, evaluation)
+    origin = origin_tags(meta, weights, data_version=data_version)
     with open_store() as store, store.locked("registry"):
-        run_id = _run(store, config, weights, meta)
+        run_id = _run(store, config, weights, meta, origin)
         _ensure_model(store, config.name)
-        version = _find(store, config.name, meta) or _create(store, config.name, run_id, weights, meta)
+        version = _find(store, config.name, meta)
+        if version is None:
+            version = _create(store, config.name, run_id, weights, meta, origin)
         version = _add_evaluation(store, version, evaluation, report)
-        _add_reports(store, run_id, weights, evaluation)
+        _add_reports(store, run_id, weights, meta, evaluation)
         store.client.log_text(run_id, render_card(meta, report), CARD_FILE)
         champion = store.client.get_registered_model(config.name).aliases.get(CHAMPION)
         itself = str(champion) == str(version.version)
@@ -117,16 +122,26 @@ def _read_inputs(weights: Path, evaluation: Path) -> tuple[Meta, EvaluationRepor
     return meta, report
 
 
-def _run(store: Store, config: RegisterConfig, weights: Path, meta: Meta) -> str:
-    run_id = sync_run(store, config.experiment, weights / SPOOL_FILE)
+def _run(store: Store, config: RegisterConfig, weights: Path, meta: Meta, origin: dict[str, str]) -> str:
+    run_id = ""
+    if _is_of_another(weights / SPOOL_FILE, meta):
+        _logger.warning("%s: of a training with other settings than the weights have; left out", weights / SPOOL_FILE)
+    else:
+        run_id = sync_run(store, config.experiment, weights / SPOOL_FILE)
     if not run_id:
         run_id = start_run(store, config.experiment, identity(meta))
         store.client.set_terminated(run_id)
     log_params(store, run_id, flatten(meta.config))
-    tags = {DATA_TAG: meta.data_digest, run_tag(meta): meta.data_digest, **origin_tags(meta, weights)}
+    tags = {DATA_TAG: meta.data_digest, run_tag(meta): meta.data_digest, **origin}
     for name, value in tags.items():
         store.client.set_tag(run_id, name, value)
     return run_id
+
+
+def _is_of_another(spool: Path, meta: Meta) -> bool:
+    """Whether a later training, with other settings, has begun beside the weights and writes its curves there."""
+    found = read_spool(spool)
+    return bool(found.key) and not found.tells_of(meta.config)
 
 
 def _ensure_model(store: Store, name: str) -> None:
@@ -144,7 +159,7 @@ def _find(store: Store, name: str, meta: Meta) -> StoredVersion | None:
     return found[0] if found else None
 
 
-def _create(store: Store, name: str, run_id: str, weights: Path, meta: Meta) -> StoredVersion:
+def _create(store: Store, name: str, run_id: str, weights: Path, meta: Meta, origin: dict[str, str]) -> StoredVersion:
     client = store.client
     experiment_id = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, model_type="residual-mtl")
@@ -163,7 +178,7 @@ def _create(store: Store, name: str, run_id: str, weights: Path, meta: Meta) -> 
         source=logged.artifact_location,
         run_id=run_id,
         model_id=logged.model_id,
-        tags={**_tags(meta, weights), META_TAG: meta_digest, MODEL_TAG: logged.model_id},
+        tags={**_tags(meta), **origin, META_TAG: meta_digest, MODEL_TAG: logged.model_id},
         description=INTENDED_USE,
     )
     first = _find(store, name, meta)
@@ -173,7 +188,7 @@ def _create(store: Store, name: str, run_id: str, weights: Path, meta: Meta) -> 
     return created
 
 
-def _tags(meta: Meta, weights: Path) -> dict[str, str]:
+def _tags(meta: Meta) -> dict[str, str]:
     return {
         IDENTITY_TAG: identity(meta),
         WEIGHTS_TAG: meta.weights_digest,
@@ -181,7 +196,6 @@ def _tags(meta: Meta, weights: Path) -> dict[str, str]:
         "restricted": str(meta.restricted).lower(),
         "licence": "non-commercial" if meta.restricted else "as the project",
         "intended_use": INTENDED_USE,
-        **origin_tags(meta, weights),
     }
 
 
@@ -214,9 +228,11 @@ def _add_opponent(store: Store, version: StoredVersion, champion: str | None, ev
     return store.client.get_model_version(version.name, version.version)
 
 
-def _add_reports(store: Store, run_id: str, weights: Path, evaluation: Path) -> None:
+def _add_reports(store: Store, run_id: str, weights: Path, meta: Meta, evaluation: Path) -> None:
     client, reports = store.client, evaluation.parent
-    for file in (evaluation.with_suffix(".html"), weights / HISTORY_FILE, weights / SPOOL_FILE):
+    foreign = _is_of_another(weights / SPOOL_FILE, meta)
+    curves = [] if foreign else [weights / HISTORY_FILE, weights / SPOOL_FILE]
+    for file in (evaluation.with_suffix(".html"), *curves):
         if file.is_file():
             client.log_artifact(run_id, str(file))
     if (reports / "plots").is_dir():

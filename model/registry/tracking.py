@@ -49,6 +49,16 @@ class Spool:
     params: dict[str, str] = field(default_factory=dict)
     points: list[tuple[str, int, int, float]] = field(default_factory=list)
 
+    @property
+    def finished(self) -> bool:
+        """Whether the training did all of its epochs."""
+        done = max((value for name, _, _, value in self.points if name == "epoch"), default=0.0)
+        return str(int(done)) == self.params.get("train.epochs")
+
+    def tells_of(self, config: Mapping[str, Any]) -> bool:
+        """Whether a training of this configuration wrote it."""
+        return self.params == _public(config)
+
 
 class MlflowLog:
     """A `train.log.RunLog` that copies the spool to MLflow and never raises.
@@ -111,7 +121,9 @@ def open_log(experiment: str, *, spool: Path) -> Iterator[MlflowLog]:
 
 
 def sync(experiment: str, *, spool: Path) -> str:
-    """Upload what MLflow lacks of a spool; a second call changes nothing.
+    """Upload what MLflow lacks of the spool of a training that has ended; a second call changes nothing.
+
+    A run that still counts as running becomes FINISHED if all epochs are there, else KILLED.
 
     Returns:
         The id of the run, made if there was none; empty for a spool without metrics.
@@ -125,9 +137,10 @@ def sync(experiment: str, *, spool: Path) -> str:
 
 def sync_run(store: Store, experiment: str, spool: Path) -> str:
     """`sync` on a store already open."""
-    run_id, _ = _upload(store, experiment, read_spool(spool), ("", 0))
+    found = read_spool(spool)
+    run_id, _ = _upload(store, experiment, found, ("", 0))
     if run_id and store.client.get_run(run_id).info.status == "RUNNING":
-        store.client.set_terminated(run_id)
+        store.client.set_terminated(run_id, "FINISHED" if found.finished else "KILLED")
     return run_id
 
 

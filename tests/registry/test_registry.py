@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from model.config import Config, RegisterConfig
+from model.config import Config, RegisterConfig, flatten
 from model.errors import RegistryError, ServiceError
 from model.registry.client import open_store
 from model.registry.registry import register_version
@@ -84,17 +84,44 @@ def test_a_failed_gate_is_written_down_and_still_registers(workspace: Path, gate
     assert read_json(case["out"])["reasons"] == version.reasons != []
 
 
-def test_the_training_run_is_the_version_s_run(workspace: Path, gate: RegisterConfig, cases: Any) -> None:
+def write_spool(folder: Path, params: dict[str, Any], *, epochs: int) -> Path:
+    """The spool of a training that did these epochs."""
+    lines = [
+        {"step": epoch, "time": 100.0, "values": {"epoch": epoch, "train/loss": 2.0}} for epoch in range(1, epochs + 1)
+    ]
+    spool = folder / "metrics.jsonl"
+    spool.write_text("".join(json.dumps(line) + "\n" for line in [{"params": flatten(params)}, *lines]))
+    return spool
+
+
+def test_the_training_run_is_the_version_s_run(
+    workspace: Path, gate: RegisterConfig, cases: Any, config: Config
+) -> None:
     case = cases.write("a")
-    lines = [{"params": {"train.lr": 0.1}}, {"step": 1, "time": 100.0, "values": {"train/loss": 2.0}}]
-    spool = case["weights"] / "metrics.jsonl"
-    spool.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    spool = write_spool(case["weights"], config.run.model_dump(mode="json"), epochs=config.train.epochs)
     version = register_version(gate, **case)
     with open_store() as store:
         run = store.client.get_run(version.run_id)
     assert run.data.tags["spool"] == read_spool(spool).key
-    assert run.data.params["train.lr"] == "0.1"
+    assert run.data.params["train.lr"] == str(config.train.lr)
     assert run.info.status == "FINISHED"
+
+
+def test_curves_of_a_later_training_are_not_taken_for_those_of_the_weights(
+    workspace: Path, gate: RegisterConfig, cases: Any, config: Config
+) -> None:
+    """A training with other settings that was killed before it kept an epoch."""
+    case = cases.write("a")
+    other = config.run.model_dump(mode="json") | {"seed": config.seed + 1}
+    spool = write_spool(case["weights"], other, epochs=1)
+    version = register_version(gate, **case)
+    with open_store() as store:
+        run = store.client.get_run(version.run_id)
+        assert len(store.client.search_runs([store.experiment(gate.experiment)])) == 1
+        assert "metrics.jsonl" not in {item.path for item in store.client.list_artifacts(version.run_id)}
+    assert run.data.tags["spool"] != read_spool(spool).key
+    assert run.data.params["seed"] == str(config.seed)
+    assert "train/loss" not in run.data.metrics
 
 
 def test_an_evaluation_of_other_weights_is_refused(workspace: Path, gate: RegisterConfig, cases: Any) -> None:

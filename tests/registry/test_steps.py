@@ -43,6 +43,7 @@ def run_register(trained: Path, gate: RegisterConfig) -> str:
         register.python_func(
             section=gate.model_dump(mode="json"),
             data_digest="d" * 16,
+            data_version="f" * 32 + ".dir",
             weights=artifact(trained / "weights"),
             reports=artifact(trained / "reports"),
             champion=artifact(trained / "champion"),

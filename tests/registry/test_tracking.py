@@ -20,6 +20,7 @@ from model.registry.promotion import history, promote
 from model.registry.registry import register_version
 from model.registry.tracking import MlflowLog, log_points, open_log, read_spool, sync
 from model.registry.versions import fetch
+from model.storage import alone_in
 from model.train.interrupt import TerminatedError
 from tests.command import Command
 
@@ -39,7 +40,7 @@ class Training:
             log.params(params)
 
     def step(self, step: int, log: MlflowLog | None = None) -> None:
-        values = {"train/loss": 1.0 / step, "val/nme_interocular": 9.0 / step}
+        values = {"epoch": step, "train/loss": 1.0 / step, "val/nme_interocular": 9.0 / step}
         self._append({"step": step, "time": 1000.0 + step, "values": values})
         if log is not None:
             log.metrics(values, step)
@@ -106,6 +107,28 @@ def test_syncing_again_changes_nothing(workspace: Path, training: Training) -> N
     assert run_ids() == [first]
 
 
+@pytest.mark.parametrize(("epochs", "status"), [(1, "KILLED"), (2, "FINISHED")])
+def test_a_run_that_nobody_ended_is_finished_only_with_all_epochs(
+    workspace: Path, training: Training, epochs: int, status: str
+) -> None:
+    """After `kill -9` the run still counts as running."""
+    log = MlflowLog(NAME, spool=training.spool)
+    training.begin(log, **{"train.epochs": 2})
+    for epoch in range(1, epochs + 1):
+        training.step(epoch, log)
+    run = sync(NAME, spool=training.spool)
+    assert run_ids() == [run]
+    with open_store() as store:
+        assert store.client.get_run(run).info.status == status
+
+
+def test_a_training_that_still_goes_on_uploads_by_itself(rmtl: Command, workspace: Path) -> None:
+    with alone_in(workspace / "artifacts/train"):
+        result = rmtl("sync", cwd=workspace)
+    assert result.returncode == 1
+    assert "another process works there" in result.stderr
+
+
 def test_secrets_never_reach_mlflow(workspace: Path, training: Training) -> None:
     training.begin(
         RMTL_ENDPOINT_TOKEN="hush",
@@ -127,6 +150,7 @@ def test_a_line_cut_off_by_a_kill_is_left_out(training: Training) -> None:
     with training.spool.open("a") as stream:
         stream.write('not json\n{"step": 2, "time": 3.0, "val')
     assert read_spool(training.spool).points == [
+        ("epoch", 1, 1001000, 1.0),
         ("train/loss", 1, 1001000, 1.0),
         ("val/nme_interocular", 1, 1001000, 9.0),
     ]

@@ -132,9 +132,14 @@ def folder(template: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return workspace
 
 
-def register(folder: Path, config: Config) -> None:
-    weights, evaluation = folder / "artifacts/train", folder / "reports/evaluation.json"
-    register_version(config.register_, weights=weights, evaluation=evaluation, out=folder / "reports/registration.json")
+def register(folder: Path, config: Config, *, data_version: str = "") -> None:
+    weights, reports = folder / "artifacts/train", folder / "reports"
+    places: dict[str, Path] = {
+        "weights": weights,
+        "evaluation": reports / "evaluation.json",
+        "out": reports / "registration.json",
+    }
+    register_version(config.register_, **places, data_version=data_version)
     promote(config.register_, who="ada", why="first")
 
 
@@ -199,6 +204,16 @@ def test_what_never_was_deployed_or_made_by_dvc_is_not_broken(rmtl: Command, fol
     assert result.returncode == 0, result.stderr
     values = {hop["hop"]: hop["value"] for hop in json.loads(result.stdout)}
     assert {values[name] for name in ("archive", "served", "dvc.lock")} == {"none"}
+
+
+def test_a_step_that_runs_where_no_data_dvc_is_names_the_version_it_was_given(
+    rmtl: Command, folder: Path, config: Config
+) -> None:
+    """T36."""
+    (folder / "data.dvc").unlink()
+    register(folder, config, data_version="0123456789abcdef.dir")
+    result = rmtl("verify", cwd=folder)
+    assert result.returncode == 0, result.stderr
 
 
 def test_an_endpoint_that_was_stopped_is_not_broken(rmtl: Command, clone: Clone) -> None:
@@ -341,10 +356,11 @@ def test_verify_fails_and_names_the_one_hop_that_is_broken(rmtl: Command, clone:
     [
         ({"model_version": "1", "data_digest": "0" * 16}, f"models:/{NAME}/1 was registered with data {DATA}"),
         ({"model_version": "9", "data_digest": DATA}, "no version of residual-mtl"),
+        ({"model_version": "a/b", "data_digest": DATA}, "no version of residual-mtl"),
         ({"model_version": "0123456789ab", "data_digest": DATA}, "no version of residual-mtl"),
         ({}, "no version of residual-mtl"),
     ],
-    ids=["other data", "another version", "other weights", "no origin"],
+    ids=["other data", "another version", "malformed version", "other weights", "no origin"],
 )
 def test_an_answer_that_no_version_gave_breaks_the_first_hop(rmtl: Command, clone: Clone, line: Any, told: str) -> None:
     """T36."""

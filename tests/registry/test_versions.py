@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
 from model.config import RegisterConfig
-from model.errors import FaceError, RegistryError, ServiceError, StorageError
+from model.errors import ConfigError, FaceError, RegistryError, ServiceError, StorageError
 from model.registry.client import open_store
 from model.registry.promotion import promote
 from model.registry.registry import register_version
@@ -141,20 +141,20 @@ def test_an_altered_evaluation_does_not_pass_the_gate(workspace: Path, gate: Reg
 
 
 @pytest.mark.parametrize(
-    ("uri", "message"),
+    ("uri", "error", "message"),
     [
-        ("models:/residual-mtl", "write models:/name@alias"),
-        ("runs:/abc/model", "write models:/name@alias"),
-        ("models:/residual-mtl@champion", "has no such version"),
-        ("models:/residual-mtl/9", "has no such version"),
-        ("models:/nobody/1", "has no such version"),
+        ("models:/residual-mtl", ConfigError, "write models:/name@alias"),
+        ("runs:/abc/model", ConfigError, "write models:/name@alias"),
+        ("models:/residual-mtl@champion", RegistryError, "has no such version"),
+        ("models:/residual-mtl/9", RegistryError, "has no such version"),
+        ("models:/nobody/1", RegistryError, "has no such version"),
     ],
 )
 def test_addresses_without_a_version_say_so(
-    workspace: Path, gate: RegisterConfig, cases: Any, uri: str, message: str
+    workspace: Path, gate: RegisterConfig, cases: Any, uri: str, error: type[FaceError], message: str
 ) -> None:
     register_version(gate, **cases.write("a"))
-    with pytest.raises(RegistryError, match=message):
+    with pytest.raises(error, match=message):
         fetch(uri, workspace / "weights")
 
 
