@@ -15,8 +15,8 @@ say "3/7 Promote the challenger to champion"
 rmtl promote --why "make demo"
 
 say "4/7 Start the endpoint"
-trap 'rmtl deploy --stop >/dev/null' EXIT
 rmtl deploy
+trap 'rmtl deploy --stop >/dev/null' EXIT
 url=$(python -c 'import json; print(json.load(open("reports/deployment.json"))["url"])')
 
 say "5/7 Ask it about a face"

@@ -10,6 +10,7 @@ import typer
 from model.cli import canary as canaries
 from model.cli import workspace
 from model.cli.app import PARAMS_FILE, AsJson, Params, app, read_config, show
+from model.cli.endpoint import read_deployment
 from model.config import Config
 from model.errors import ConfigError
 from model.schema import Deployment, to_json
@@ -55,7 +56,7 @@ def deploy(
             "--weights, --host and --protocol go with --foreground; `rmtl deploy` serves the champion, here"
         )
     if stop:
-        show({"stopped": server.stop(None, state=workspace.SERVE)}, as_json=as_json)
+        show({"stopped": _stop()}, as_json=as_json)
         return
     if canary_report:
         canaries.print_report(as_json=as_json)
@@ -73,6 +74,13 @@ def deploy(
     with _deployed(config) as archive:
         deployment = server.start(config.deploy, archive=archive, state=workspace.SERVE, report=workspace.DEPLOYMENT)
     show(to_json(deployment), as_json=as_json)
+
+
+def _stop() -> bool:
+    """Whether there was an endpoint to end; the report is read only where the folder tells of none."""
+    from model.serving import server
+
+    return server.stop(None, state=workspace.SERVE) or server.stop(read_deployment(), state=workspace.SERVE)
 
 
 def _check_modes(*asked: bool) -> None:

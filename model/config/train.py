@@ -89,6 +89,8 @@ class AssociationConfig(Section):
     `noise` is in inter-ocular distances; both transfer losses start when the map beats chance by `start_margin` of
     macro-F1 held out, then grow over `ramp_epochs`. `pseudo_weight` belongs to the EMA teacher's pseudo labels, which
     count where the teacher is surer than `pseudo_confidence`; `pseudo_times_map` multiplies them by the map's answer.
+    A point of a heat map as narrow as it is trained to be has a sureness of 0.62 at 64 pixels, 0.87 at 128: a larger
+    `pseudo_confidence` takes no point.
     """
 
     learn_weight: Weight

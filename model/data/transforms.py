@@ -11,6 +11,9 @@ from model.schema import Box
 _EXACT = 1e-6
 """Shrinking by less than this above a whole number counts as that number."""
 
+_SAFE_REDUCTION = 256
+"""Whole-number reduction that any picture may get; beyond it, one of at most a quarter of the shorter side."""
+
 
 def warp(image_HWC: Pixels, matrix: Floats, size: int) -> Pixels:
     """The crop of `size` x `size` pixels that `matrix` (picture coordinates to crop units) describes, HWC uint8.
@@ -18,12 +21,14 @@ def warp(image_HWC: Pixels, matrix: Floats, size: int) -> Pixels:
     Where the crop shrinks the picture by s, detail too fine for it is averaged away first: an exact box reduction by
     r = floor(s), then a Gaussian of variance ((s/r)^2 - 1) / 6 px^2, which weighs the crop's finest waves about as a
     box of s/r would. Sampling is bilinear. Outside the picture its border pixels are repeated: a constant would draw an
-    outline that the network could mistake for the face's.
+    outline that the network could mistake for the face's. Where a crop pixel covers most of the picture r is bounded,
+    so that memory stays near that of the picture however large the crop's window.
     """
     (a, b, c), (d, e, f) = matrix.tolist()
     determinant = a * e - b * d
     shrink = 1 / (sqrt(abs(determinant)) * size)
-    reduction = max(1, int(shrink + _EXACT))
+    most = max(_SAFE_REDUCTION, min(image_HWC.shape[:2]) // 4)
+    reduction = min(max(1, int(shrink + _EXACT)), most)
     # Steps in the picture for one crop pixel to the right and down, and the picture position of the first crop pixel.
     right = e / (determinant * size), -d / (determinant * size)
     down = -b / (determinant * size), a / (determinant * size)
@@ -68,7 +73,7 @@ def _span(origin: float, along: float, across: float, margin: int, extent: int) 
 
 
 def _without_detail(region_HWC: Pixels, reduction: int, remaining: float) -> Pixels:
-    """Box-reduced by a whole number, then smoothed for the rest (1 <= `remaining` < 2); nothing done at 1 and 1."""
+    """Box-reduced by a whole number, then smoothed for the rest (`remaining` from 1); nothing done at 1 and 1."""
     smooth: Pixels = region_HWC
     if reduction > 1:
         rows, columns = (-(-extent // reduction) for extent in region_HWC.shape[:2])

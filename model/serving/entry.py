@@ -8,6 +8,8 @@ from starlette.requests import ClientDisconnect, Request
 from model.serving.schema import ErrorCode, RequestError
 
 BODY_TIMEOUT_S = 30.0
+LONGEST_CONTENT_TYPE = 1000
+"""Characters; TorchServe takes 8 kB of headers in all, and refuses more without a word to the model."""
 
 
 def check_token(request: Request, expected: bytes) -> None:
@@ -20,6 +22,19 @@ def check_token(request: Request, expected: bytes) -> None:
     given = token.strip().encode()
     if scheme.lower() != "bearer" or not expected or not hmac.compare_digest(given, expected):
         raise RequestError("unauthorized", "send `Authorization: Bearer TOKEN` with the token of this endpoint")
+
+
+def check_content_type(request: Request) -> str:
+    """The Content-Type of a request, empty where it has none.
+
+    Raises:
+        RequestError: `bad_request`: it is longer than any that means something.
+    """
+    kind = request.headers.get("content-type", "")
+    if len(kind) > LONGEST_CONTENT_TYPE:
+        message = f"Content-Type of {len(kind)} characters, at most {LONGEST_CONTENT_TYPE}; shorten its boundary"
+        raise RequestError("bad_request", message)
+    return kind
 
 
 async def read_within(request: Request, limit: int) -> bytes:

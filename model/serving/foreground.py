@@ -1,6 +1,7 @@
 """An endpoint that lives as long as this process: what a container runs."""
 
 import logging
+import os
 import signal
 import tempfile
 import time
@@ -19,6 +20,11 @@ from model.weights import WEIGHTS_FILE
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
+LEAVE_S = 5.0
+"""Seconds that a pod answers on once it is told to end: until then its cluster may send it new requests.
+
+A `preStop` hook would do, but Knative allows none.
+"""
 
 
 def serve(
@@ -29,6 +35,8 @@ def serve(
     announce: Callable[[Deployment], None],
 ) -> None:
     """Serve an archive until SIGTERM or SIGINT, then answer what is under way and end every process.
+
+    In a pod of Kubernetes new requests are answered too for `LEAVE_S` after the signal.
 
     Nothing is kept: keys and settings lie in a temporary folder, logs go to stderr. The port is RMTL_PORT, else a free
     one; `announce` gets the deployment once its golden answers agree.
@@ -54,6 +62,7 @@ def serve(
                     time.sleep(POLL_S)
         except KeyboardInterrupt:
             logger.info("asked to end")
+            _take_leave(state)
             return
         finally:
             server.stop(None, state=state)
@@ -79,6 +88,13 @@ def as_archive(config: PackageConfig, model: Path, out: Path) -> Path:
             f"{model}: need {WEIGHTS_FILE} with meta.json, or one archive (*.mar, model-store/*.mar); found {names}"
         )
     return found[0]
+
+
+def _take_leave(state: Path) -> None:
+    """In a pod, answer on until the cluster knows that it ends."""
+    deadline = time.monotonic() + (LEAVE_S if "KUBERNETES_SERVICE_HOST" in os.environ else 0)
+    while time.monotonic() < deadline and server.is_whole(state):
+        time.sleep(POLL_S)
 
 
 @contextmanager

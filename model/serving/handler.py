@@ -56,7 +56,12 @@ class FaceHandler:
         torch.set_num_threads(int(settings["threads"]))
         self._max_pictures = int(settings["max_pictures"])
         self._max_faces = int(settings["max_faces"])
-        self._predictor = Predictor(folder, version=package.model_version, max_pixels=int(settings["max_pixels"]))
+        self._predictor = Predictor(
+            folder,
+            version=package.model_version,
+            max_pixels=int(settings["max_pixels"]),
+            max_faces=self._max_faces,
+        )
 
     def handle(self, data: Sequence[Mapping[str, Any]], context: Context) -> list[bytes]:
         """One JSON answer a request, in order."""

@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model.data.codec import Floats, Pixels, box_area, decode_image, decode_points, overlap, tight_box
+from model.data.codec import Floats, Pixels, box_area, decode_points, face_window, overlap, tight_box
 from model.data.transforms import crop_face
 from model.errors import CheckpointError, ConfigError, ImageError
 from model.net.inference import Answers, FaceNet
 from model.schema import EXPRESSIONS, INTENDED_USE, Box
+from model.serving.allowance import Allowance
 from model.serving.detector import find_faces
-from model.serving.schema import Picture, check_box, problem
+from model.serving.schema import Picture, RequestError, check_box, problem
 
 MAX_PIXELS = 40_000_000
+MAX_FACES = 64
 
 SAME_FACE_OVERLAP = 0.5
 POINT_DECIMALS = 4
@@ -45,6 +47,7 @@ class Predictor:
         folder: `weights.safetensors` and `meta.json`.
         version: what answers name as `model_version`; the head of the weights' digest where it is not registered.
         max_pixels: largest picture; the default bounds memory to about 120 MB.
+        max_faces: of one picture; together with `max_pixels` it bounds what a request may ask in sum, see `Allowance`.
         convention: name of one of the weights' conventions; none: expressions are named as the weights learnt to.
 
     Raises:
@@ -53,7 +56,13 @@ class Predictor:
     """
 
     def __init__(
-        self, folder: Path, *, version: str | None = None, max_pixels: int = MAX_PIXELS, convention: str | None = None
+        self,
+        folder: Path,
+        *,
+        version: str | None = None,
+        max_pixels: int = MAX_PIXELS,
+        max_faces: int = MAX_FACES,
+        convention: str | None = None,
     ) -> None:
         self._net = FaceNet.load(folder).record()
         meta = self._net.meta
@@ -69,7 +78,7 @@ class Predictor:
         self._convention = None if convention is None else meta.conventions[convention]
         self.model_version = version or meta.weights_digest[:12]
         self.data_digest = meta.data_digest
-        self._max_pixels = max_pixels
+        self._max_pixels, self._max_faces = max_pixels, max_faces
 
     def predict(
         self, content: bytes, boxes: Sequence[Box] | None = None, *, watch: Callable[[Pixels], None] | None = None
@@ -94,9 +103,11 @@ class Predictor:
     ) -> list[dict[str, Any]]:
         """As `predict` about each picture; their faces pass the network together, which changes answers by rounding.
 
-        A picture that cannot be answered gets its own error and leaves the others as they are.
+        A picture that cannot be answered gets its own error and leaves the others as they are; so does each one that
+        goes beyond the allowance of a request.
         """
-        cuts = [self._cut(picture, watch) for picture in pictures]
+        allowance = Allowance(max_pixels=self._max_pixels, max_faces=self._max_faces)
+        cuts = [self._cut(picture, allowance, watch) for picture in pictures]
         crops = [face.crop_HWC for cut in cuts for face in cut.faces]
         answers = self._ask(crops) if crops else None
         rows = count()
@@ -115,22 +126,21 @@ class Predictor:
             "error": None,
         }
 
-    def _cut(self, picture: Picture, watch: Callable[[Pixels], None] | None) -> _Cut:
-        if picture.problem:
-            return _Cut(error=problem("bad_request", picture.problem))
+    def _cut(self, picture: Picture, allowance: Allowance, watch: Callable[[Pixels], None] | None) -> _Cut:
         try:
-            given = None if picture.boxes is None else [check_box(box) for box in picture.boxes]
-            image = decode_image(picture.content, max_pixels=self._max_pixels)
-        except ImageError as error:
+            given = _checked(picture)
+            image = allowance.decode(picture.content)
+            if watch:
+                watch(image)
+            boxes = [box for box, _ in find_faces(image)] if given is None else given
+            return _Cut(self._cut_faces(image, boxes, allowance), found=given is None)
+        except (ImageError, RequestError) as error:
             return _Cut(error=problem(error.code, str(error)))
-        except ValueError as error:
-            return _Cut(error=problem("bad_request", str(error)))
-        if watch:
-            watch(image)
-        boxes = [box for box, _ in find_faces(image)] if given is None else given
-        net = self._net.meta.net
-        cut = [(box, crop_face(image, box, size=net.input_size, crop_scale=net.crop_scale)) for box in boxes]
-        return _Cut([_CutFace(box, *crop) for box, crop in cut], found=given is None)
+
+    def _cut_faces(self, image: Pixels, boxes: Sequence[Box], allowance: Allowance) -> list[_CutFace]:
+        net, (height, width) = self._net.meta.net, image.shape[:2]
+        allowance.take_faces(image, [face_window(box, width, height, net.crop_scale) for box in boxes])
+        return [_CutFace(box, *crop_face(image, box, size=net.input_size, crop_scale=net.crop_scale)) for box in boxes]
 
     def _ask(self, crops: Sequence[Pixels]) -> Answers:
         answers = self._net.answer(np.stack(crops))
@@ -140,6 +150,16 @@ class Predictor:
 
     def _tell(self, cut: _Cut, faces: list[dict[str, Any]]) -> dict[str, Any]:
         return self._answer(_apart(faces) if cut.found else faces) | {"error": cut.error}
+
+
+def _checked(picture: Picture) -> list[Box] | None:
+    """The boxes of a picture whose bytes are there; None: its faces are to be found."""
+    if picture.problem:
+        raise RequestError("bad_request", picture.problem)
+    try:
+        return None if picture.boxes is None else [check_box(box) for box in picture.boxes]
+    except ValueError as error:
+        raise RequestError("bad_request", str(error)) from error
 
 
 def _face(face: _CutFace, answers: Answers | None, row: int) -> dict[str, Any]:

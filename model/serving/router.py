@@ -1,7 +1,7 @@
 """The door of the endpoint: checks token, size and load before a request reaches TorchServe on its closed port.
 
 On SIGHUP it reads its files anew and sends what comes from then on to the TorchServe that they name, or to the two of a
-canary; once the former one has answered all it was asked, the name of the new one is written to `router.active`.
+canary; once the former one has answered all it was asked, the new one is named in `router.active`.
 
 Run: python -m model.serving.router artifacts/serve
 """
@@ -27,7 +27,7 @@ from starlette.routing import Mount, Route
 
 from model.errors import FaceError
 from model.serving.canary import Canary
-from model.serving.entry import check_token, read_within, refusal_headers
+from model.serving.entry import check_content_type, check_token, read_within, refusal_headers
 from model.serving.measures import decode
 from model.serving.metrics import CONTENT_TYPE_LATEST, METRICS_PATH, Metrics
 from model.serving.openapi import DOCUMENT_PATH, document
@@ -42,15 +42,15 @@ from model.serving.schema import (
     problem,
 )
 from model.serving.settings import (
-    ACTIVE_FILE,
     CANARY_PATH,
     MANAGEMENT_PATH,
     REFUSED_FILE,
     RouterSettings,
+    asked_switch,
     read_settings,
+    tell_switched,
 )
 from model.serving.upstream import Question, Upstream
-from model.storage import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -125,13 +125,14 @@ class Router:
     async def _predict(self, request: Request) -> Response:
         try:
             check_token(request, self._token)
+            kind = check_content_type(request)
             if self._in_flight >= self._settings.max_in_flight:
                 raise RequestError("overloaded", f"{self._in_flight} requests are under way; try again later")
             self._in_flight += 1
             try:
                 started = time.perf_counter()
                 body = await read_within(request, self._settings.max_body_bytes)
-                return await self._forward(body, request.headers.get("content-type", ""), started)
+                return await self._forward(body, kind, started)
             finally:
                 self._in_flight -= 1
         except RequestError as error:
@@ -209,13 +210,13 @@ def _connect(settings: RouterSettings, url: str, token: str, *, limit_s: float =
 async def follow(router: Router, folder: Path) -> None:
     """Switch to what the files say now, and tell it; with unreadable files all stays as it is."""
     try:
-        settings, tokens = read_settings(folder)
+        # In this order: settings that are read after the mark are no older than it.
+        mark, (settings, tokens) = asked_switch(folder), read_settings(folder)
     except (FaceError, OSError, KeyError, TypeError, ValueError) as error:
         logger.error("settings not taken over: %r", error)
         return
     await router.switch(settings, **tokens)
-    with atomic_path(folder / ACTIVE_FILE) as temporary:
-        temporary.write_text(settings.server)
+    tell_switched(folder, settings.server, mark)
     logger.info("%s answers now", settings.server)
 
 

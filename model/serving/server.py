@@ -3,10 +3,8 @@
 import logging
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,19 @@ from model.config import DeployConfig
 from model.errors import ServiceError
 from model.schema import Box, Deployment, to_json
 from model.serving import processes, running, tokens, torchserve
-from model.serving.archive import read_package, unpack
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
+from model.serving.packaged import unpacked
 from model.serving.predictor import Predictor
 from model.serving.running import is_whole
 from model.serving.session import local_address, open_session
 from model.serving.settings import REFUSED_FILE, SETTINGS_FILE, TOKEN_FILE, RouterSettings, parse_settings
 from model.serving.slot import POLL_S, Slot, close_slot, open_slot, sweep, wait_ready
+from model.serving.strays import strays
 from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java
 from model.storage import read_json, write_json
 
-__all__ = ["Surroundings", "find_java", "is_whole", "start", "status", "stop"]
+__all__ = ["Surroundings", "find_java", "is_whole", "start", "status", "stop", "unpacked"]
 
 logger = logging.getLogger(__name__)
 
@@ -130,11 +129,12 @@ def check_free(state: Path, host: str = LOCALHOST) -> int:
 def stop(deployment: Deployment | None, *, state: Path) -> bool:
     """End an endpoint and all its processes; whether there was one.
 
-    The folder tells; the deployment's number is used where the folder is gone.
+    The folder tells. Where it tells of none but a deployment on this machine was reported, the folder may be gone, and
+    the command lines of what runs on tell.
     """
     ended = running.end(state)
-    if deployment and deployment.pid and not ended and _is_router(deployment.pid):
-        ended = processes.terminate([psutil.Process(deployment.pid)])
+    if deployment and deployment.pid and not ended:
+        ended = processes.terminate(strays(state))
     return ended
 
 
@@ -207,14 +207,6 @@ def _launch_router(config: DeployConfig, state: Path, url: str, *, console: bool
         time.sleep(POLL_S)
 
 
-@contextmanager
-def unpacked(archive: Path) -> Iterator[Predictor]:
-    """A predictor in this process of what the archive holds."""
-    with tempfile.TemporaryDirectory() as scratch:
-        weights = unpack(archive, Path(scratch) / "weights")
-        yield Predictor(weights, version=read_package(weights).model_version)
-
-
 def compare(client: EndpointClient, predictor: Predictor, golden: Golden) -> None:
     """See that a server gives the predictor's answers.
 
@@ -247,7 +239,3 @@ def _ready(url: str) -> bool:
         return open_session(url).get(f"{url}/ping", timeout=5).status_code == 200
     except requests.RequestException:
         return False
-
-
-def _is_router(pid: int) -> bool:
-    return processes.is_alive(pid) and "model.serving.router" in psutil.Process(pid).cmdline()

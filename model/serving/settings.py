@@ -1,16 +1,18 @@
-"""What a router goes by: files that `server` and `trial` write into the folder of an endpoint."""
+"""What a router goes by: files that `server` and `trial` write into the folder of an endpoint, and its answer."""
 
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from model.config import CanaryConfig
-from model.storage import read_json
+from model.storage import atomic_path, read_json
 
 SETTINGS_FILE = "router.json"
 TOKEN_FILE = "client_token"
 MANAGEMENT_TOKEN_FILE = "management_token"
 ACTIVE_FILE = "router.active"
+SWITCH_FILE = "router.switch"
 REFUSED_FILE = "refused.json"
 UPSTREAM_KEY_FILE = "key_file.json"
 
@@ -78,6 +80,34 @@ def read_settings(folder: Path) -> tuple[RouterSettings, dict[str, str]]:
     if settings.canary:
         tokens["canary_token"] = _key(folder, settings.canary.server)
     return settings, tokens
+
+
+def ask_switch(folder: Path) -> str:
+    """Ask a router to follow its files, which stand already; the mark of this request, for `is_switched`."""
+    mark = secrets.token_hex(4)
+    with atomic_path(folder / SWITCH_FILE) as temporary:
+        temporary.write_text(mark)
+    (folder / ACTIVE_FILE).unlink(missing_ok=True)
+    return mark
+
+
+def asked_switch(folder: Path) -> str:
+    """The mark of the latest request to switch; empty where there was none."""
+    path = folder / SWITCH_FILE
+    return path.read_text() if path.is_file() else ""
+
+
+def tell_switched(folder: Path, server: str, mark: str) -> None:
+    """Tell that the router asks this server now, and that the former ones are done; not where it was asked anew."""
+    if asked_switch(folder) == mark:
+        with atomic_path(folder / ACTIVE_FILE) as temporary:
+            temporary.write_text(f"{server} {mark}")
+
+
+def is_switched(folder: Path, mark: str) -> bool:
+    """Whether the router has done what was asked with this mark; routers of former versions name the server alone."""
+    path = folder / ACTIVE_FILE
+    return path.is_file() and path.read_text().split()[1:] in ([mark], [])
 
 
 def _key(folder: Path, server: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model.errors import CheckpointError, ConfigError, ServiceError
 from model.serving import running, server
-from model.serving.settings import ACTIVE_FILE, REFUSED_FILE, SETTINGS_FILE, RouterSettings
+from model.serving.settings import REFUSED_FILE, SETTINGS_FILE, RouterSettings, ask_switch, is_switched
 from model.serving.slot import POLL_S, Slot, close_slot
 from model.serving.torchserve import asked_port
 from model.storage import write_json
@@ -66,11 +66,11 @@ def switch(state: Path) -> None:
     Raises:
         ServiceError: it does not, or has ended.
     """
-    (state / ACTIVE_FILE).unlink(missing_ok=True)
+    mark = ask_switch(state)
     deadline = time.monotonic() + server.UPSTREAM_TIMEOUT_S + SWITCH_S
     if router := running.router(state):
         router.send_signal(signal.SIGHUP)
-    while not (state / ACTIVE_FILE).is_file():
+    while not is_switched(state, mark):
         if time.monotonic() > deadline or running.router(state) is None:
             raise ServiceError(f"the router did not take over the new server; see {state / 'router.log'}")
         time.sleep(POLL_S)

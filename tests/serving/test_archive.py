@@ -94,16 +94,16 @@ def test_duplicate_names_are_refused(mar, tmp_path):
 
 
 def test_a_million_entries_are_refused_without_reading_them(tmp_path):
-    """T11: the end record alone says so, in less than two seconds."""
+    """T11: the end record alone says so, in less than two seconds of processor."""
     entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
     count = 65_535
     directory = entry * count
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), 0, 0)
     (tmp_path / "bad.mar").write_bytes(directory + end)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(CheckpointError, match="65535 entries"):
         unpack(tmp_path / "bad.mar", tmp_path / "out")
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_pickle_in_place_of_the_weights_is_refused_unread(mar, tmp_path):

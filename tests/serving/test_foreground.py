@@ -13,6 +13,8 @@ import pytest
 import requests
 
 from model.errors import CheckpointError
+from model.schema import Deployment
+from model.serving import foreground
 from model.serving.client import EndpointClient
 from model.serving.foreground import as_archive
 from tests.command import Command
@@ -85,6 +87,40 @@ def test_an_endpoint_whose_server_dies_ends_with_exit_code_5(root, weights):
     assert "ended by itself" in errors
     with pytest.raises(requests.ConnectionError):
         requests.get(f"{deployment['url']}/ping", timeout=5)
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """The handlers of this process as they were."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("in_pod", [True, False])
+def test_a_pod_that_is_told_to_end_answers_on_until_its_cluster_knows(in_pod, config, tmp_path, monkeypatch):
+    """T42: a rolling update sends requests to a pod for moments after its signal."""
+    told, ended = [], []
+
+    def look(state: Path) -> bool:
+        if not told:
+            told.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    if in_pod:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(foreground, "LEAVE_S", 0.5)
+    monkeypatch.setattr(foreground, "POLL_S", 0.01)
+    deployment = Deployment("http://127.0.0.1:1", "residual-mtl", "7", None, None)
+    monkeypatch.setattr(foreground.server, "start", lambda *_, **__: deployment)
+    monkeypatch.setattr(foreground.server, "is_whole", look)
+    monkeypatch.setattr(foreground.server, "stop", lambda *_, **__: ended.append(time.monotonic()))
+    foreground.serve(config.deploy, find=lambda folder: folder, host="127.0.0.1", announce=lambda _: None)
+    assert (ended[0] - told[0] >= foreground.LEAVE_S) == in_pod
 
 
 def test_an_archive_is_found_in_a_mounted_folder(config, mar, tmp_path):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -92,6 +94,32 @@ def test_a_face_found_twice_is_told_once(predictor, picture, monkeypatch):
 @pytest.mark.parametrize("box", [(1, 2, 3, float("nan")), (5, 5, 5, 9), (9, 0, 1, 5), (1, 2, 3), (0, 0, 1e9, 1e9)])
 def test_a_box_that_is_none_is_a_bad_request(predictor, picture, box):
     assert predictor.predict(picture[0], [box])["error"]["code"] == "bad_request"
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 3000), (3000, 1)])
+def test_a_box_far_larger_than_its_picture_takes_no_more_memory_than_a_large_picture(shape, predictor):
+    """T37: however large the box, and wherever it lies."""
+    content = bytes(cv2.imencode(".png", np.full((*shape, 3), 90, np.uint8))[1])
+    far = 999_999.0
+    boxes = [(-far, -far, far, far), (0.0, 0.0, far, 1.0), (far / 2, far / 2, far, far)]
+    predictor.predict(content, boxes)
+    tracemalloc.start()
+    try:
+        faces = predictor.predict(content, boxes)["faces"]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(faces) == len(boxes)
+    assert most < 3 * 2000 * 2000
+
+
+@pytest.mark.parametrize("factor", [100, 256])
+def test_large_boxes_in_large_pictures_are_means_of_their_pixels(factor):
+    """What bounds the work for larger boxes changes nothing here."""
+    image = np.random.default_rng(0).integers(0, 256, (8 * factor, 8 * factor, 3), dtype=np.uint8)
+    crop, _ = crop_face(image, (0, 0, 8 * factor, 8 * factor), size=8, crop_scale=1.3)
+    mean = image.reshape(8, factor, 8, factor, 3).mean(axis=(1, 3))
+    assert np.abs(crop - mean).max() <= 0.5 + 1e-6
 
 
 def test_the_limit_of_pixels_is_kept(weights, picture):

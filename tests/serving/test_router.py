@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from model.serving import router as router_module
+from model.serving.entry import LONGEST_CONTENT_TYPE
 from model.serving.router import Router, follow
-from model.serving.settings import ACTIVE_FILE, RouterSettings
+from model.serving.settings import ACTIVE_FILE, RouterSettings, ask_switch, is_switched
 from model.serving.upstream import Upstream as Connection
 
 SETTINGS = RouterSettings(
@@ -81,6 +82,21 @@ def test_a_wrong_token_never_reaches_the_model(given):
     assert answer.status_code == 401
     assert answer.json()["error"]["code"] == "unauthorized"
     assert seen == []
+
+
+def test_a_content_type_of_any_length_is_answered_and_a_long_one_never_reaches_the_model():
+    """T37, T43: TorchServe would refuse it in its own words, which would count against a canary."""
+
+    async def conversation(client, upstream):
+        kinds = ["a" * LONGEST_CONTENT_TYPE, "a" * (LONGEST_CONTENT_TYPE + 1), "a" * 9000]
+        answers = [await client.post(URL, content=b"x", headers={**KEY, "Content-Type": kind}) for kind in kinds]
+        return answers, upstream.seen
+
+    (allowed, *refused), seen = talk(conversation)
+    assert allowed.status_code == 200
+    assert [answer.status_code for answer in refused] == [400, 400]
+    assert {answer.json()["error"]["code"] for answer in refused} == {"bad_request"}
+    assert len(seen) == 1
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -165,8 +181,9 @@ def write_files(folder, settings, token="secret"):
     (folder / "router.json").write_text(json.dumps(settings.to_json()))
 
 
-def test_a_switch_sends_on_what_comes_and_waits_for_what_was_asked(tmp_path, monkeypatch):
-    """T42: the answer under way comes from the former server, the next one from the new, and none is lost."""
+@pytest.fixture
+def servers(monkeypatch):
+    """Two TorchServes by address, and routers ask them."""
     servers = {"http://upstream": Upstream(), "http://next": Upstream()}
     servers["http://next"].headers = {"X-Model-Version": "8", "X-Data-Digest": "d"}
 
@@ -176,6 +193,11 @@ def test_a_switch_sends_on_what_comes_and_waits_for_what_was_asked(tmp_path, mon
         return connection
 
     monkeypatch.setattr(router_module, "Upstream", connect)
+    return servers
+
+
+def test_a_switch_sends_on_what_comes_and_waits_for_what_was_asked(tmp_path, servers):
+    """T42: the answer under way comes from the former server, the next one from the new, and none is lost."""
 
     async def conversation():
         router = Router(SETTINGS, token="secret", upstream_token="inner")
@@ -186,20 +208,63 @@ def test_a_switch_sends_on_what_comes_and_waits_for_what_was_asked(tmp_path, mon
             while not former.seen:
                 await asyncio.sleep(0)
             write_files(tmp_path, replace(SETTINGS, server="server-2", upstream="http://next"), token="another")
+            mark = ask_switch(tmp_path)
             following = asyncio.create_task(follow(router, tmp_path))
             while router._settings.server == "server-1":
                 await asyncio.sleep(0)
             assert (await client.post(URL, content=b"x", headers=KEY)).status_code == 401
             second = await client.post(URL, content=b"x", headers={"Authorization": "Bearer another"})
-            assert not (tmp_path / ACTIVE_FILE).exists()
+            assert not is_switched(tmp_path, mark)
             former.gate.set()
             await asyncio.wait_for(following, 5)
+            assert is_switched(tmp_path, mark)
             return (await first).headers, second.headers, coming.seen[0].headers
 
     first, second, asked = asyncio.run(conversation())
     assert (first["X-Model-Version"], second["X-Model-Version"]) == ("7", "8")
     assert asked["Authorization"] == "Bearer inner server-2"
-    assert (tmp_path / ACTIVE_FILE).read_text() == "server-2"
+
+
+@pytest.mark.parametrize("first_ended", ["former", "coming"])
+def test_a_switch_that_is_backed_out_waits_for_the_server_that_it_leaves(first_ended, tmp_path, servers):
+    """T43: what the switch before it waits for ends first, or last; the next server may be closed only afterwards."""
+
+    async def conversation():
+        router = Router(SETTINGS, token="secret", upstream_token="inner")
+        ends = dict(zip(("former", "coming"), servers.values(), strict=True))
+        asked, following = [], []
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(router.app), base_url="http://test") as client:
+            for settings, side in (
+                (replace(SETTINGS, server="server-2", upstream="http://next"), ends["former"]),
+                (SETTINGS, ends["coming"]),
+            ):
+                side.gate.clear()
+                asked.append(asyncio.create_task(client.post(URL, content=b"x", headers=KEY)))
+                while not side.seen:
+                    await asyncio.sleep(0)
+                write_files(tmp_path, settings)
+                mark = ask_switch(tmp_path)
+                following.append(asyncio.create_task(follow(router, tmp_path)))
+                while router._settings.server != settings.server:
+                    await asyncio.sleep(0)
+            ends.pop(first_ended).gate.set()
+            done, _ = await asyncio.wait(following, return_when="FIRST_COMPLETED", timeout=5)
+            told = is_switched(tmp_path, mark)
+            for side in ends.values():
+                side.gate.set()
+            await asyncio.gather(*following, *asked)
+            return len(done), told, is_switched(tmp_path, mark)
+
+    assert asyncio.run(conversation()) == (1, first_ended == "coming", True)
+
+
+def test_a_router_of_a_former_version_is_understood(tmp_path):
+    """It names the server alone."""
+    mark = ask_switch(tmp_path)
+    assert not is_switched(tmp_path, mark)
+    (tmp_path / ACTIVE_FILE).write_text("server-2")
+    assert is_switched(tmp_path, mark)
+    assert not is_switched(tmp_path, ask_switch(tmp_path))
 
 
 @pytest.mark.parametrize(("size", "status"), [(1, 503), (100_000, 200)])

@@ -203,6 +203,19 @@ def test_stop_ends_every_process_and_can_be_repeated(config, mar, tmp_path, monk
     assert server.status(state) == {"running": False, "ready": False, "url": None}
 
 
+def test_stop_ends_what_runs_on_where_the_folder_is_gone(config, mar, tmp_path):
+    deploy = config.deploy.model_copy(update={"startup_s": 180, "golden": 1})
+    state = tmp_path / "s"
+    deployment = server.start(deploy, archive=mar, state=state, report=tmp_path / "d.json")
+    noted = read_json(state / "state.json")
+    java = psutil.Process(noted["servers"][0]["process"][0])
+    family = [psutil.Process(noted["router"][0]), java, *java.children(recursive=True)]
+    state.rename(tmp_path / "gone")
+    assert server.stop(deployment, state=state)
+    assert not any(processes.is_alive(process.pid) for process in family)
+    assert not server.stop(deployment, state=state)
+
+
 def test_an_unsafe_archive_starts_nothing(config, tmp_path):
     (tmp_path / "bad.mar").write_bytes(b"hello")
     with pytest.raises(CheckpointError, match="not an archive"):
