@@ -21,6 +21,7 @@ def search_worker(
 
     from components.step import step
     from model.config import SearchConfig, parse_run, parse_section
+    from model.data.faces import read_index
     from model.schema import to_json
     from model.search.storage import common_storage
     from model.search.study import search, study_digest
@@ -31,7 +32,7 @@ def search_worker(
         common_storage()
         config, run = parse_section(SearchConfig, section, name="search"), parse_run(train, seed=seed)
         # What is cached was made by one code: another one begins a study of its own.
-        digest = study_digest(run, config, shards.metadata["data_digest"], code=training_digest())
+        digest = study_digest(run, config, read_index(Path(shards.path)), code=training_digest())
         config, out = config.named(digest), Path(trials.path)
         result = search(run, config, shards=Path(shards.path), folder=out)
         write_json(out / "search.json", to_json(result))

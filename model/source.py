@@ -15,11 +15,13 @@ TRAINING = (
     "model/data/faces.py",
     "model/data/loader.py",
     "model/data/sampler.py",
+    "model/data/shards.py",
     "model/data/transforms.py",
     "model/evaluation/calibration.py",
     "model/evaluation/expression.py",
     "model/evaluation/landmarks.py",
     "model/net",
+    "model/schema.py",
     "model/train",
 )
 """What decides which weights a training makes of given shards: the sources of stage `train` in dvc.yaml."""

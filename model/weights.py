@@ -5,6 +5,7 @@ The digest in `meta.json` binds the two files; class names and sizes are checked
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 from platform import python_version
 from typing import Any, Literal
@@ -160,10 +161,15 @@ def load_meta(folder: Path) -> Meta:
 
 
 def git_revision() -> str:
-    """Commit of the code, `RMTL_GIT_REVISION` inside an image, or `unknown`."""
-    given = os.environ.get("RMTL_GIT_REVISION")
-    if given:
-        return given
+    """Commit of the code, `RMTL_GIT_REVISION` inside an image, or `unknown`.
+
+    One answer for the whole process, whatever is committed after the first call.
+    """
+    return os.environ.get("RMTL_GIT_REVISION") or _commit()
+
+
+@cache
+def _commit() -> str:
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

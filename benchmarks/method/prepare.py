@@ -14,6 +14,7 @@ from model.config import Config, dump_config
 from model.data.manifest import read_manifest, write_manifest
 from model.data.shards import write_shards
 from model.schema import FaceRecord
+from model.source import digest_source
 from model.storage import atomic_path, read_json, write_json
 
 _STAMP = "stamp.json"
@@ -49,7 +50,7 @@ class Prepared:
 
 
 def prepare(config: Config, name: str, fraction: float, *, data: Path, results: Path) -> Prepared:
-    """Shards of a fraction of a frozen data set, made now unless they are there from the same data and configuration.
+    """Shards of a fraction of a frozen data set, made now unless they are there from the same data, sections and code.
 
     Raises:
         DataContractError: the data set is not the frozen one, or validation stops.
@@ -57,7 +58,7 @@ def prepare(config: Config, name: str, fraction: float, *, data: Path, results: 
     files = check_frozen(name, data=data, results=results)
     folder = data / "prepared" / name
     sections = {step: dump_config(config)[step] for step in ("index", "validate", "shard")}
-    stamp = {"files": files, "sections": plain_digest(sections)}
+    stamp = {"files": files, "sections": plain_digest(sections), "code": digest_source(["model/data"])}
     with waiting(data / "prepared" / f"{name}.lock"):
         whole, cut = folder / "whole", folder / percent(fraction)
         if _stamp_of(whole) != stamp:

@@ -23,6 +23,8 @@ from benchmarks.method.places import Places
 from benchmarks.method.plan import (
     ROOT,
     STUDY_FILE,
+    PlannedRun,
+    Study,
     config_digest,
     load_study,
     planned_runs,
@@ -81,6 +83,8 @@ def execute(key: str, places: Places) -> None:
     config, folder = run_config(study, run, places.params), places.folder(run)
     prepared = prepare(config, run.data, run.fraction, data=places.data, results=places.results)
     drop_foreign(folder, origin_of(config.run, read_index(prepared.shards)))
+    # Told as it is before the first step: code and recipes may change while the training runs.
+    origin = _origin(study, run, config, prepared)
     resumed, began = folder.exists(), time.monotonic()
     trained = train(config.run, shards=prepared.shards, out=folder)
     middle = time.monotonic()
@@ -95,8 +99,7 @@ def execute(key: str, places: Places) -> None:
             "format": FORMAT,
             "key": run.key,
             **asdict(run),
-            "overrides": run_overrides(study, run.row),
-            **_origin(config, prepared),
+            **origin,
             "seconds": {name: round(value, 1) for name, value in seconds.items()},
             "resumed": resumed,
             **_found(trained, folder, heard, faces),
@@ -105,8 +108,9 @@ def execute(key: str, places: Places) -> None:
     shutil.rmtree(folder)
 
 
-def _origin(config: Config, prepared: Prepared) -> dict[str, Any]:
+def _origin(study: Study, run: PlannedRun, config: Config, prepared: Prepared) -> dict[str, Any]:
     return {
+        "overrides": run_overrides(study, run.row),
         "config_digest": config_digest(config),
         "digests": {name: digest[:16] for name, digest in prepared.files.items()},
         "code": code_state(),

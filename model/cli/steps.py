@@ -74,7 +74,9 @@ def train(
 ) -> None:
     """Train the network; goes on from artifacts/train/last where a run of the same configuration was cut off.
 
-    Weights do not depend on the number of nodes and processes: the batch size is that of all together.
+    The batch size is that of all nodes and processes together, so that weights do not depend on their number, but for
+    what each process has of its own: the draws of train.net.dropout, train.augment.cutmix and train.augment.mixup, and
+    the statistics of train.net.norm=batch.
 
     Example: rmtl train --set train.epochs=3 --processes 2
     """

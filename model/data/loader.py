@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ _STALLED_S = 300
 class FaceLoader:
     """Iterable of `FaceBatch`, one process's part of each global batch.
 
-    Iterating draws the epoch of `set_epoch` (0 at first). `image_BCHW` lies in memory as BHWC. Points may leave 0..1
-    where a face is moved out of its crop. `replaced` counts the training faces so far that another one stood in for,
-    because their record could not be read. Break off at any time; every failure in a worker or thread is raised here.
+    Iterating draws what `set_epoch` chose (epoch 0 at first). `image_BCHW` lies in memory as BHWC. Points may leave
+    0..1 where a face is moved out of its crop. `replaced` counts the training faces so far that another one stood in
+    for, because their record could not be read. Break off at any time; every failure in a worker or thread is raised
+    here.
 
     Attributes:
         sources: names that `source_B` numbers.
@@ -49,9 +51,9 @@ class FaceLoader:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration draws."""
-        self._jobs.epoch = epoch
+    def set_epoch(self, epoch: int, *, first: int = 0) -> None:
+        """Choose the epoch that the next iteration draws, and the step from which on; none before it is prepared."""
+        self._jobs.epoch, self._jobs.first = epoch, first
 
     def __iter__(self) -> Iterator[FaceBatch]:
         drawn = self._from_threads() if self._workers is None else self._from_workers()
@@ -80,23 +82,21 @@ class FaceLoader:
             yield from self._workers
         except (RuntimeError, EOFError, OSError) as error:
             # torch tells a killed or stalled worker as a plain RuntimeError, or its pipe breaks first.
-            raise FaceError(
-                f"a loader process failed: {error}; lower train.loader_workers if memory is short, then resume"
-            ) from error
+            raise _failed(error) from error
 
 
 class _Jobs(Sampler[tuple[int, int]]):
-    """The (epoch, step) pairs of the current epoch; apart from the loader, since a cycle would outlive its workers."""
+    """The (epoch, step) pairs still to do; apart from the loader, since a cycle would outlive its workers."""
 
     def __init__(self, steps: int) -> None:
-        self.epoch = 0
+        self.epoch = self.first = 0
         self._steps = steps
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter([(self.epoch, step) for step in range(self._steps)])
+        return iter([(self.epoch, step) for step in range(self.first, self._steps)])
 
     def __len__(self) -> int:
-        return self._steps
+        return self._steps - self.first
 
 
 def make_loader(  # noqa: PLR0913 - the call of every trainer and test, spelled out
@@ -123,6 +123,21 @@ def make_loader(  # noqa: PLR0913 - the call of every trainer and test, spelled 
     return FaceLoader(batches, faces, config.loader_workers)
 
 
+@contextmanager
+def watched_workers() -> Iterator[None]:
+    """Tell of a loader process that dies while this one is not waiting for a batch: torch raises wherever it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise _failed(error) from error
+
+
+def _failed(error: Exception) -> FaceError:
+    return FaceError(f"a loader process failed: {error}; lower train.loader_workers if memory is short, then resume")
+
+
 def _start_workers(batches: Batches, workers: int, jobs: _Jobs) -> "DataLoader[Drawn]":
     return DataLoader(
         batches,
@@ -133,6 +148,7 @@ def _start_workers(batches: Batches, workers: int, jobs: _Jobs) -> "DataLoader[D
         worker_init_fn=_start_worker,
         timeout=_STALLED_S,
         persistent_workers=True,
+        pin_memory=torch.cuda.is_available(),
         # Its own generator: the number of workers must not shift the global random stream.
         generator=torch.Generator(),
     )

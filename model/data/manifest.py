@@ -70,12 +70,18 @@ def has_label(record: FaceRecord) -> bool:
 
 
 def data_digest(records: Iterable[FaceRecord]) -> str:
-    """16 hexadecimal digits that change when a picture, a label, a box or a split changes, not with row order."""
-    lines = [json.dumps([getattr(record, name) for name in _DIGESTED], separators=(",", ":")) for record in records]
+    """16 hexadecimal digits that change with a picture, a label, a vote, a box or a split, and not with the row order."""
+    lines = [_line(record) for record in records]
     digest = hashlib.sha256()
     for number, line in enumerate(sorted(lines)):
         digest.update((f"\n{line}" if number else line).encode())
     return digest.hexdigest()[:16]
+
+
+def _line(record: FaceRecord) -> str:
+    """What counts of a record; votes only where it has some, so that data without any keep their name."""
+    values = [getattr(record, name) for name in _DIGESTED]
+    return json.dumps(values + ([list(record.votes)] if record.votes else []), separators=(",", ":"))
 
 
 def _row(record: FaceRecord) -> dict[str, Any]:

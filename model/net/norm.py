@@ -53,6 +53,15 @@ class CollectiveError(RuntimeError):
     """Another process did not answer in the middle of a pass through the network."""
 
 
+def is_own_fault(error: Exception) -> bool:
+    """Whether what broke off an exchange happened here: to this process's device, its memory, or its loader.
+
+    The device's failures come up in whatever call follows them, and torch tells of a dead loader process by a signal.
+    """
+    ours = isinstance(error, torch.AcceleratorError | torch.OutOfMemoryError)
+    return ours or str(error).startswith("DataLoader worker")
+
+
 class FrozenNorm(nn.BatchNorm2d):
     """Batch normalisation that never reads the batch: statistics stay as loaded (mean 0, variance 1 at the start)."""
 
@@ -122,5 +131,7 @@ def _summed(values: Tensor) -> Tensor:
     try:
         dist.all_reduce(total)
     except (RuntimeError, dist.DistError) as error:
+        if is_own_fault(error):
+            raise
         raise CollectiveError(str(error)) from error
     return total

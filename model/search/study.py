@@ -2,7 +2,9 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -18,7 +20,7 @@ from model.search.training import Job, directions_of
 from model.search.worker import Worker
 from model.source import training_digest
 from model.storage import digest_bytes
-from model.train.checkpoint import config_digest
+from model.train.checkpoint import config_digest, shards_digest
 
 logger = logging.getLogger(__name__)
 
@@ -112,16 +114,19 @@ def load_study(config: SearchConfig, folder: Path) -> optuna.Study:
 
 def digest_of(job: Job) -> str:
     """Digest of the study that a job belongs to."""
-    return study_digest(job.run, job.config, read_index(job.shards)["data_digest"])
+    return study_digest(job.run, job.config, read_index(job.shards))
 
 
-def study_digest(run: TrainRun, config: SearchConfig, data_digest: str, *, code: str = "") -> str:
+def study_digest(run: TrainRun, config: SearchConfig, index: Mapping[str, Any], *, code: str = "") -> str:
     """Names what decides the outcome of a trial, so that other settings, start weights or data are another study.
 
     Args:
+        index: `index.json` of the shards.
         code: digest of the training code, for a study that is not to go on under other code.
     """
-    parts = [run.model_dump(mode="json"), config.deciding(), data_digest, *([code] if code else [])]
+    parts = [run.model_dump(mode="json"), config.deciding(), index["data_digest"], shards_digest(index)]
+    if code:
+        parts.append(code)
     if run.train.start_from:
         parts.append(config_digest(run))
     return digest_bytes(json.dumps(parts, sort_keys=True).encode())[:12]

@@ -31,6 +31,7 @@ from model.train.loop import never, train
 from model.train.spool import HISTORY_FILE
 from model.train.validation import score
 
+_STEPS = "train.steps_per_epoch"
 _NEEDED = {"nme": {"landmarks"}, "macro_f1": {"expression"}, "pareto": {"landmarks", "expression"}}
 
 logger = logging.getLogger(__name__)
@@ -49,14 +50,22 @@ class Job:
     def run_of(self, values: Mapping[str, float]) -> TrainRun:
         """Configuration of a trial: cheap by `overrides` and `fraction`, with its values laid over it.
 
+        Where the overrides name the steps of an epoch, the fraction leaves them alone.
+
         Raises:
             ConfigError: the space or the overrides name keys that training does not have.
         """
-        run = overlay(self.run, {**self.config.overrides, **values})
-        if self.config.fraction == 1 or run.train.steps_per_epoch:
+        given = {**self.config.overrides, **values}
+        run = overlay(self.run, given)
+        if self.config.fraction == 1 or _STEPS in given:
             return run
-        faces = self.config.fraction * int(read_index(self.shards)["faces"]["train"])
-        return overlay(run, {"train.steps_per_epoch": max(1, round(faces / run.train.batch_size))})
+        return overlay(run, {_STEPS: max(1, round(self._steps(run)))})
+
+    def _steps(self, run: TrainRun) -> float:
+        """The `fraction` of an epoch."""
+        if run.train.steps_per_epoch:
+            return self.config.fraction * run.train.steps_per_epoch
+        return self.config.fraction * int(read_index(self.shards)["faces"]["train"]) / run.train.batch_size
 
     def hand_set(self) -> dict[str, float]:
         """Values of params.yaml in the searched space; empty where `warm_start` is off.

@@ -76,6 +76,7 @@ class Worker:
     def _is_over(self) -> bool:
         """Do the next thing: train a trial, or wait while others train the last ones."""
         wanted = self._job.config.trials
+        self._folder = None
         with ExitStack() as held, ExitStack() as turn:
             turn.enter_context(self._job.places.turn())
             with warnings.catch_warnings():

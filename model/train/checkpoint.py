@@ -77,8 +77,12 @@ def origin_of(run: TrainRun, index: Mapping[str, Any]) -> Origin:
     Args:
         index: `index.json` of the shards.
     """
-    shards_digest = digest_bytes(json.dumps(index, sort_keys=True).encode())[:16]
-    return Origin(config_digest(run), str(index["data_digest"]), shards_digest, training_digest()[:16])
+    return Origin(config_digest(run), str(index["data_digest"]), shards_digest(index), training_digest()[:16])
+
+
+def shards_digest(index: Mapping[str, Any]) -> str:
+    """Digest of the shards that `index.json` describes: of their bytes, and of how the faces were cut."""
+    return digest_bytes(json.dumps(index, sort_keys=True).encode())[:16]
 
 
 def config_digest(run: TrainRun) -> str:

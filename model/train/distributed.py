@@ -17,12 +17,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from model.errors import ConfigError
+from model.net.norm import is_own_fault
 from model.train.failure import LostPeerError, TrainingError
 from model.train.heartbeat import Watch
 from model.train.interrupt import TerminatedError
 from model.train.orphan import end_with_parent
 
-__all__ = ["LostPeerError", "Team", "TrainingError", "compute_threads", "join"]
+__all__ = ["LostPeerError", "Team", "TrainingError", "compute_threads", "join", "tuned_kernels"]
 
 HEARTBEAT_S = 30.0
 COLLECTIVE_TIMEOUT_S = 600.0
@@ -91,7 +92,8 @@ class Team:
         self.sum(flat)
         parts = torch.split(flat, [item.numel() for item in parameters])
         for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+            # The optimiser's fast path wants a gradient that lies in memory as its parameter does.
+            parameter.grad = torch.empty_like(parameter).copy_(part.view_as(parameter))
 
     def average_buffers(self, net: nn.Module) -> None:
         """Make floating-point buffers (running statistics) equal on all processes."""
@@ -139,10 +141,27 @@ def compute_threads(number: int) -> Iterator[None]:
         torch.set_num_threads(former)
 
 
+@contextmanager
+def tuned_kernels(device: torch.device) -> Iterator[None]:
+    """Let cuDNN time its kernels for each shape within the block and keep the fastest; a CPU has none."""
+    former = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = former or device.type == "cuda"
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = former
+
+
 def _device() -> torch.device:
-    if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device("cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if processes > gpus:
+        raise ConfigError(
+            f"{processes} processes on a machine with {gpus} GPU(s): each needs one of its own; lower `--processes`, "
+            "or set `CUDA_VISIBLE_DEVICES=` to train on the CPU"
+        )
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
@@ -169,6 +188,8 @@ def _lost_peer(team: Team) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, dist.DistError) as error:
+        if is_own_fault(error):
+            raise
         raise team.lost(error) from error
 
 

@@ -5,16 +5,16 @@ One process or many (torchrun), from the beginning or from where a former call w
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from tqdm import tqdm
 
 from model.config import TrainRun, flatten
-from model.schema import FaceBatch, TrainResult
-from model.train.distributed import compute_threads, join
+from model.data.loader import watched_workers
+from model.schema import TrainResult
+from model.train.distributed import compute_threads, join, tuned_kernels
 from model.train.interrupt import Notice, TerminatedError, on_sigterm
 from model.train.learner import on_device
 from model.train.log import NullLog, RunLog
@@ -46,10 +46,17 @@ def train(run: TrainRun, *, shards: Path, out: Path, log: RunLog | None = None, 
     Raises:
         CheckpointError: `out/last` belongs to another configuration or other data.
         DataContractError: no shards, or an empty split.
+        FaceError: a loader process died.
         TerminatedError: SIGTERM; the checkpoint is written.
         TrainingError: losses stay non-finite, or another process is gone.
     """
-    with join() as team, compute_threads(run.train.threads), on_sigterm() as notice:
+    with (
+        join() as team,
+        watched_workers(),
+        compute_threads(run.train.threads),
+        tuned_kernels(team.device),
+        on_sigterm() as notice,
+    ):
         session = open_session(run, shards=shards, out=out, log=log or NullLog(), team=team)
         session.log.params(flatten(run.model_dump(mode="json")))
         progress = session.learner.progress
@@ -67,8 +74,9 @@ def _train_epoch(session: Session, notice: Notice) -> float:
     learner, config = session.learner, session.run.train
     began, first = time.monotonic(), learner.progress.step
     learner.net.train()
+    session.train.set_epoch(learner.progress.epoch, first=first)
     with _progress_bar(session) as bar:
-        for batch in _batches_left(session):
+        for batch in session.train:
             leave = train_step(learner, on_device(batch, learner.team.device), leave=notice.given)
             means = epoch_means(learner.progress.sums)
             bar.update(config.batch_size)
@@ -92,12 +100,6 @@ def _validate_if_due(session: Session, notice: Notice) -> Held | None:
     if held is None:
         _leave(session)
     return held
-
-
-def _batches_left(session: Session) -> Iterator[FaceBatch]:
-    progress = session.learner.progress
-    session.train.set_epoch(progress.epoch)
-    return islice(iter(session.train), progress.step, None)
 
 
 def _leave(session: Session) -> NoReturn:

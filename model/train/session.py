@@ -29,7 +29,7 @@ from model.train.start import take_over
 from model.train.step import epoch_means
 from model.train.validation import Held, score
 from model.train.weighting import make_weighting
-from model.weights import WEIGHTS_FILE, describe, load_meta, save_weights
+from model.weights import WEIGHTS_FILE, describe, git_revision, load_meta, save_weights
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +60,14 @@ class Session:
     limit: float | None
 
     def save_checkpoint(self) -> None:
-        """Write all that a later call needs to go on from here."""
+        """Write all that a later call needs to go on from here; every process takes part.
+
+        Running statistics of each process's own are averaged before: one set is kept, and all go on with it as they
+        would after a resume.
+        """
         learner = self.learner
+        learner.team.average_buffers(learner.net)
+        learner.ema.take_buffers()
         if not learner.team.leads:
             return
         tensors = checkpoint.pack(
@@ -143,6 +149,8 @@ class Session:
 
 def open_session(run: TrainRun, *, shards: Path, out: Path, log: RunLog, team: Team) -> Session:
     """Build every part, then go on from the checkpoint under `out` if there is one."""
+    # Asked before the first step: a commit made while the training runs is not the one that runs.
+    git_revision()
     train = make_loader(shards, "train", run.train, training=True, rank=team.rank, world=team.world, seed=run.seed)
     val = make_loader(shards, "val", run.train, training=False, rank=team.rank, world=team.world, seed=run.seed)
     shape_K2 = mean_shape(*read_points(shards, "train", run.train.net.crop_scale))

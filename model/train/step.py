@@ -83,7 +83,10 @@ def _step(learner: Learner, batch: FaceBatch, *, leave: bool) -> bool:
 
 
 def _seed_step(learner: Learner) -> None:
-    """Draws depend on the place of the step alone, so that a resumed training repeats them."""
+    """Draws depend on the place of the step alone, so that a resumed training repeats them.
+
+    They are a process's own, of dropout above all: with it, weights depend on the number of processes.
+    """
     place = (learner.seed * 1_000_003 + learner.number) * 1024 + learner.team.rank
     torch.manual_seed(place % 2**63)
     lr = lr_at(learner.number, learner.config, learner.steps_per_epoch)

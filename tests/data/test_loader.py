@@ -70,6 +70,9 @@ def test_evaluation_sees_exactly_the_crop_of_the_stored_picture(shards, train):
             if batch.landmarks_mask_BK[number].any():
                 points = encode_points(faces.landmarks_NK2[row], matrix)
                 assert np.allclose(batch.landmarks_BK2[number], points, atol=1e-6)
+            if batch.points19_mask_BM[number].any():
+                points = encode_points(faces.points19_NM2[row], matrix)
+                assert np.allclose(batch.points19_BM2[number], points, atol=1e-6)
 
 
 def test_training_without_augmentation_sees_what_evaluation_sees(shards, still):

@@ -12,9 +12,9 @@ from model.search import training
 from model.search.places import Places
 from model.search.training import Job
 from tests.search.formula import Formula, Study
-from tests.train.conftest import drawn_shards, tiny, tiny_shards
+from tests.train.conftest import drawn_shards, on_the_cpu, tiny, tiny_shards
 
-__all__ = ["drawn_shards", "tiny", "tiny_shards"]
+__all__ = ["drawn_shards", "on_the_cpu", "tiny", "tiny_shards"]
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """The study over the loss weights: it goes on where it stopped, with any number of workers, whatever is killed."""
 
+import json
 import sqlite3
 import time
 from collections import Counter
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
+from model.data.faces import INDEX_FILE
 from model.errors import ConfigError, ServiceError
 from model.search import storage as storage_module
 from model.search import training
@@ -14,6 +17,7 @@ from model.search.places import Places
 from model.search.storage import open_storage
 from model.search.study import CODE, create_study, study_digest
 from model.search.trials import DOUBLE, ERROR, PLACE, REPEATS, given_up, mend, origin
+from model.storage import read_json
 from model.train.failure import LostPeerError
 from model.weights import WEIGHTS_FILE
 from tests.search.formula import Formula
@@ -190,6 +194,40 @@ def test_a_trial_whose_team_dies_is_tried_again_and_then_given_up(make_study, mo
     assert [origin(trial) for trial in given_up(study.trials)] == [0]
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_a_double_leaves_the_checkpoint_of_the_trial_that_was_cut_off_before_it(make_study, monkeypatch):
+    """T22: the database went away for a while, and a machine that takes the trial up again needs the checkpoint."""
+    study = make_study(**{"search.trials": 2})
+    found = []
+
+    class CutOff(Formula):
+        def __call__(self, run, *, shards, out, stop):
+            if out.name != "0000":
+                return super().__call__(run, shards=shards, out=out, stop=stop)
+            found.append((out / "last").exists())
+            if found == [False]:
+                (out / "last").mkdir(parents=True)
+                repeat_elsewhere(study)
+                raise StorageInternalError("away")
+            return super().__call__(run, shards=shards, out=out, stop=stop)
+
+    monkeypatch.setattr(training, "train", CutOff())
+    assert study.run().finished == 2
+    assert DOUBLE in study.trials[2].user_attrs
+    assert found == [False, True]
+
+
+def repeat_elsewhere(study):
+    """Fail the first trial, which two machines see; one repeat runs on one of them until it dies, the other waits."""
+    stored = study.study
+    stored.tell(0, state=TrialState.FAIL)
+    mend(stored)
+    stored.add_trial(study.trials[-1])
+    far = stored.ask()
+    open_storage(study.job.places).record_heartbeat(far._trial_id)
+    far.set_user_attr(PLACE, "elsewhere:/tmp")
+
+
 def test_a_trial_that_does_not_stay_finite_is_not_tried_again(make_study):
     study = make_study(**{"search.trials": 5})
     study.start(never_above=10).end()
@@ -209,6 +247,15 @@ def test_other_settings_under_the_same_name_are_refused(make_study, by_formula):
     make_study().run(1)
     with pytest.raises(ConfigError, match=r"search\.study: loss-weights was made with other settings or data"):
         make_study(**{"train.lr": 0.1}).run(1)
+
+
+def test_shards_cut_otherwise_from_the_same_data_are_another_study(make_study, by_formula):
+    study = make_study()
+    study.run(1)
+    index = study.job.shards / INDEX_FILE
+    index.write_text(json.dumps(read_json(index) | {"window": 1.5}))
+    with pytest.raises(ConfigError, match=r"search\.study: loss-weights was made with other settings or data"):
+        study.run(2)
 
 
 def test_a_study_that_other_code_began_goes_on_and_says_so(make_study, by_formula, monkeypatch, caplog):
@@ -232,7 +279,7 @@ def test_who_began_a_study_of_former_times_is_not_known(make_study, by_formula, 
 
 def test_another_code_is_another_study_where_it_is_asked_for(make_study):
     job = make_study().job
-    names = {study_digest(job.run, job.config, "data", code=code) for code in ("", "a", "b")}
+    names = {study_digest(job.run, job.config, {"data_digest": "data"}, code=code) for code in ("", "a", "b")}
     assert len(names) == 3
 
 

@@ -39,6 +39,16 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def on_the_cpu():
+    """Several processes of a test have no GPU each, and what they compute is compared with one process here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        # Once this process has looked at its GPUs, the environment tells it no more.
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """Builder of a cheap configuration: fp32, no augmentation, no dropout, small faces; dotted names override."""

@@ -1,11 +1,13 @@
 import csv
 import json
 import math
+import multiprocessing
 import os
 import random
 import shutil
 import signal
 import time
+from subprocess import CompletedProcess
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 
 import model.train.loop as loop_module
 import model.train.step as step_module
+from model.data.batches import Batches
 from model.errors import CheckpointError, FaceError, StorageError
 from model.net.inference import FaceNet
 from model.schema import Term
@@ -21,7 +24,7 @@ from model.train.checkpoint import unpack
 from model.train.distributed import TrainingError
 from model.train.interrupt import TerminatedError
 from model.train.loop import train
-from model.weights import WEIGHTS_FILE, load_weights
+from model.weights import WEIGHTS_FILE, _commit, load_weights
 from tests.disk import full_disk
 from tests.train.conftest import CLOCK
 
@@ -97,6 +100,56 @@ def test_a_full_disk_ends_training_and_the_former_checkpoint_goes_on(trained, ti
     train(config.run, shards=tiny_shards, out=tmp_path)
     expected, found = checkpoint_tensors(straight), checkpoint_tensors(tmp_path)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_resume_prepares_no_batch_that_was_done(trained, tiny_shards, tmp_path, monkeypatch):
+    config, _, _ = trained
+    with monkeypatch.context() as patch, pytest.raises(TerminatedError):
+        _signal_within(patch, loop_module, "train_step", 5)
+        train(config.run, shards=tiny_shards, out=tmp_path)
+    jobs = []
+    prepare = Batches.__getitem__
+    monkeypatch.setattr(Batches, "__getitem__", lambda own, job: jobs.append(job) or prepare(own, job))
+    train(config.run, shards=tiny_shards, out=tmp_path)
+    assert [job for job in jobs if job[0] == 1] == [(1, 2)]
+
+
+def test_weights_name_the_commit_that_training_began_with(tiny, tiny_shards, tmp_path, monkeypatch, commits):
+    real = loop_module.train_step
+
+    def while_somebody_commits(*given, **options):
+        commits.append("after")
+        return real(*given, **options)
+
+    monkeypatch.setattr(loop_module, "train_step", while_somebody_commits)
+    train(tiny().run, shards=tiny_shards, out=tmp_path)
+    assert load_weights(tmp_path)[1].code["git"] == "before"
+
+
+@pytest.fixture
+def commits(monkeypatch):
+    """Commits of the repository, of which git tells the last one."""
+    made = ["before"]
+    monkeypatch.delenv("RMTL_GIT_REVISION", raising=False)
+    monkeypatch.setattr(
+        "model.weights.subprocess.run", lambda *_, **__: CompletedProcess([], 0, stdout=f"{made[-1]}\n")
+    )
+    _commit.cache_clear()
+    yield made
+    _commit.cache_clear()
+
+
+def test_a_loader_process_that_dies_during_a_step_is_told(tiny, tiny_shards, tmp_path, monkeypatch):
+    """T27: torch raises wherever this process is just then."""
+
+    def while_the_kernel_kills(*_given, **_options):
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        time.sleep(10)
+
+    monkeypatch.setattr(loop_module, "train_step", while_the_kernel_kills)
+    with pytest.raises(FaceError, match=r"a loader process failed: DataLoader worker .* lower train\.loader_workers"):
+        train(tiny(**{"train.loader_workers": 1}).run, shards=tiny_shards, out=tmp_path)
 
 
 def test_a_finished_training_is_not_done_again(trained, tiny_shards, monkeypatch):

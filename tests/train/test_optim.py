@@ -56,6 +56,22 @@ def test_buffers_of_a_bad_step_are_taken_back(make_net):
     assert torch.equal(net.association.prior_E, good)
 
 
+def test_loaded_moments_lie_in_memory_as_their_parameters_do(tiny, make_net, faces):
+    """Otherwise the optimiser leaves its fast path after a resume."""
+    config, net = tiny().train, make_net().to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(net, config)
+    net(faces().image_BCHW).landmarks_BK2.sum().backward()
+    optimizer.step()
+    kept = {
+        name: item.clone(memory_format=torch.contiguous_format) for name, item in optimizer_tensors(optimizer).items()
+    }
+    load_optimizer_tensors(optimizer, kept)
+    moments = [(item, state[name]) for item, state in optimizer.state.items() for name in ("exp_avg", "exp_avg_sq")]
+    assert any(not moment.is_contiguous() for _, moment in moments)
+    assert all(moment.stride() == parameter.stride() for parameter, moment in moments)
+    assert all(torch.equal(item, kept[name]) for name, item in optimizer_tensors(optimizer).items())
+
+
 def test_optimiser_goes_on_from_its_tensors(tiny, make_net, faces):
     config, batch = tiny().train, faces()
     nets = [make_net(), make_net()]

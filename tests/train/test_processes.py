@@ -25,7 +25,7 @@ from tests.train.conftest import CLOCK
 pytestmark = pytest.mark.ddp
 
 # A stale address of a killed worker would cost a restart its first try.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def start():
     def run(command, **environment):
         process = subprocess.Popen(
             command,
-            env={**ENVIRONMENT, **environment},
+            env={**os.environ, **ENVIRONMENT, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -321,6 +321,19 @@ def test_shared_norms_tell_the_cause_when_a_process_leaves_mid_pass(kind, failur
     assert process.returncode == 1, output
     kept = read(tmp_path / "failure.json")
     assert re.match(failure, f"{kept.kind}: {kept.message}")
+
+
+def test_norms_by_batch_resume_in_the_middle_of_an_epoch_bit_for_bit(tiny, shards, tmp_path, start, start_bad, command):
+    """T25: each process has running statistics of its own, and the checkpoint holds one set."""
+    config = tiny(**{"train.net.norm": "batch", "train.checkpoint_every": 1})
+    straight = start(command(config, shards, tmp_path / "straight", processes=2))
+    start_bad("killed in backward", config, shards, tmp_path / "killed").communicate(timeout=120)
+    assert steps_done(tmp_path / "killed") == 2
+    again = start(command(config, shards, tmp_path / "killed", processes=2))
+    for process in (straight, again):
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    assert same(tensors_of(tmp_path / "killed"), tensors_of(tmp_path / "straight"))
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.method import worker
 from benchmarks.method.analysis import analyse
 from benchmarks.method.faces import faces_of, read_faces
 from benchmarks.method.frozen import check_frozen, check_pictures, draw, freeze
@@ -40,6 +41,7 @@ from model.errors import ConfigError, DataContractError
 from model.net.multitask import build_net, export_state
 from model.schema import NO_LABEL, FaceRecord
 from model.storage import read_json
+from model.train.loop import train
 from model.weights import describe, save_weights
 from tests.data.layouts import encoded, make_pack
 
@@ -157,6 +159,19 @@ def test_shards_are_made_once(places, prepared):
     assert prepared.shards.stat().st_mtime_ns == before
 
 
+def test_other_code_of_the_data_makes_the_shards_anew(places, tmp_path, monkeypatch):
+    shutil.copytree(places.data / "gap", tmp_path / "gap")
+    config = run_config(load_study(places.study), RUNS[0], places.params)
+
+    def made() -> int:
+        return prepare(config, "gap", 1.0, data=tmp_path, results=places.results).shards.stat().st_mtime_ns
+
+    first = made()
+    assert made() == first
+    monkeypatch.setattr("benchmarks.method.prepare.digest_source", lambda _items: "other")
+    assert made() != first
+
+
 def test_batches_hold_one_kind_of_picture_and_every_face_once(prepared):
     records = prepared.test_records()
     batches = list(mixed_batches(records))
@@ -218,6 +233,22 @@ def test_a_run_leaves_one_small_result_and_no_folder(places):
     assert result["multiply_adds"] > 1_000_000
     assert {"final", "base", "permuted"} == set(result["test"])
     assert result["code"]["digest"] == code_state()["digest"]
+
+
+def test_a_result_names_the_code_and_the_overrides_that_its_training_began_with(places, monkeypatch):
+    """Somebody commits while the run trains."""
+    now = {"code": "before"}
+
+    def while_somebody_commits(*given, **options):
+        now["code"] = "after"
+        return train(*given, **options)
+
+    monkeypatch.setattr(worker, "train", while_somebody_commits)
+    monkeypatch.setattr(worker, "code_state", lambda: dict(now))
+    monkeypatch.setattr(worker, "run_overrides", lambda *_: dict(now))
+    execute("gap-50-hard-sharing-0", places)
+    result = read_json(places.results / "gap-50-hard-sharing-0.json")
+    assert result["code"] == result["overrides"] == {"code": "before"}
 
 
 def test_a_row_of_one_task_has_no_value_for_the_other(places):
