@@ -68,13 +68,6 @@ def test_the_directory_of_a_zip_is_counted_before_it_is_read(tmp_path: Path) -> 
         open_zip(buffer, max_entries=3)
 
 
-def test_a_directory_that_claims_the_whole_archive_is_not_read() -> None:
-    """T11: it would lie in memory at once."""
-    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 5_000_000, 0, 0)
-    with pytest.raises(ArchiveError, match="a directory of 5000000 bytes"):
-        open_zip(io.BytesIO(bytes(5_000_000) + end), max_entries=10)
-
-
 def test_a_search_for_faces_passes_over_archives_that_would_take_its_memory(tmp_path: Path) -> None:
     """T11: a description of the weights that unpacks to 40 MB, and a zip of a hundred thousand entries."""
     with zipfile.ZipFile(tmp_path / "bomb.mar", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -88,6 +81,29 @@ def test_a_search_for_faces_passes_over_archives_that_would_take_its_memory(tmp_
         contents.look_into(tmp_path / name, name)
     assert contents.trained == {}
     assert time.process_time() - began < 2
+    assert f"a directory of {100_000 * len(item)} bytes, too large for 1000 entries" in contents.unread["many.mar"]
+    assert contents.unread.keys() == {"bomb.mar", "many.mar"}
+
+
+class Counted(io.BytesIO):
+    """A stream that knows the most that was asked of it at once."""
+
+    most = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        self.most = max(self.most, len(content))
+        return content
+
+
+def test_a_directory_beyond_the_bound_is_refused_before_its_bytes_are_read() -> None:
+    """T11."""
+    entry_bytes = 5_000_000
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, entry_bytes, 0, 0)
+    stream = Counted(bytes(entry_bytes) + end)
+    with pytest.raises(ArchiveError, match="a directory of 5000000 bytes"):
+        open_zip(stream, max_entries=10)
+    assert 0 < stream.most < entry_bytes / 10
 
 
 def test_a_search_for_faces_finds_what_stands_before_the_damage(tmp_path: Path) -> None:
@@ -97,3 +113,40 @@ def test_a_search_for_faces_finds_what_stands_before_the_damage(tmp_path: Path) 
     contents = Contents(frozenset({digest_bytes(b"one")}))
     contents.look_into(tmp_path / "a.tar", "a")
     assert contents.pictures == {"a": {digest_bytes(b"one"): ["1"]}}
+    assert contents.unread["a"].startswith("what is in it cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("faces.zip", "a zip without meta.json"),
+        ("notes.zip", "a zip whose meta.json describes no weights"),
+        ("faces.tar.gz", "compressed as gzip"),
+        ("faces.tar.bz2", "compressed as bzip2"),
+        ("faces.tar.xz", "compressed as xz"),
+        ("broken.zip", "not a zip file"),
+        ("broken.parquet", ""),
+    ],
+)
+def test_a_search_for_faces_tells_what_it_does_not_look_into(tmp_path: Path, name: str, reason: str) -> None:
+    path = tmp_path / name
+    match path.suffix:
+        case ".zip" if name != "broken.zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("meta.json" if name == "notes.zip" else "1.png", b"{}")
+        case ".gz" | ".bz2" | ".xz":
+            with tarfile.open(path, f"w:{path.suffix[1:]}"):  # type: ignore[call-overload]
+                pass
+        case _:
+            path.write_bytes({".zip": b"PK\3\4", ".parquet": b"PAR1"}[path.suffix] + bytes(100))
+    contents = Contents(frozenset())
+    contents.look_into(path, "it")
+    assert reason in contents.unread["it"]
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b'{"image": "1.png"}\n{"image": "2.png"}\n', b"\x89PNG\r\n\x1a\n"])
+def test_files_that_hold_no_others_are_not_told_as_unread(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    contents = Contents(frozenset())
+    contents.look_into(tmp_path / "file", "file")
+    assert contents.unread == {}

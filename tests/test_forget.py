@@ -1,8 +1,10 @@
 """`rmtl data forget`: who holds a face, and what changes."""
 
+import errno
 import html
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -20,7 +22,7 @@ from model.data.manifest import data_digest, read_manifest
 from model.storage import digest_file, write_json
 from model.weights import load_weights, save_weights
 from tests.command import Command, contents
-from tests.data.layouts import make_generic
+from tests.data.layouts import make_generic, write
 from tests.untrained import make_weights
 
 FACE = "data/made/train/003.webp"
@@ -293,6 +295,39 @@ def test_weights_that_began_from_such_weights_hold_the_face_too(tmp_path: Path, 
     ]
 
 
+def test_linked_folders_are_entered_and_what_cannot_be_looked_into_is_told(tmp_path: Path) -> None:
+    """A set on another disk; a link back, and one to a folder that is there anyway, add nothing."""
+    write(tmp_path / "disk/faces/1.png", "a face")
+    write(tmp_path / "work/data/own/2.png", "a face")
+    with tarfile.open(tmp_path / "work/data/own/faces.tar.gz", "w:gz"):
+        pass
+    data = tmp_path / "work/data"
+    for name, target in {"far": tmp_path / "disk", "again": data / "own", "own/back": data}.items():
+        (data / name).symlink_to(target)
+    digest = digest_file(data / "own/2.png")
+    traces = trace([digest], workspace=tmp_path / "work", folders=[data, data / "none"], reports=[data])
+    (picture,) = traces.holdings
+    assert {picture.name, *picture.copies} == {"data/own/2.png", "data/far/faces/1.png"}
+    assert [item.name for item in traces.unseen] == ["data/own/faces.tar.gz"]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "data/locked/1.png", "a face")
+    write(tmp_path / "data/2.png", "a face")
+    listed = os.scandir
+
+    def scandir(folder: Any) -> Any:
+        if str(folder).endswith("locked"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    data = tmp_path / "data"
+    traces = trace([digest_file(data / "2.png")], workspace=tmp_path, folders=[data], reports=[data])
+    assert [item.name for item in traces.holdings] == ["data/2.png"]
+    assert traces.unseen == [(str(data / "locked"), "the folder cannot be read: Permission denied")]
+
+
 def former_face(project: Path) -> str:
     """The face that only the first version has."""
     return digest_file(project / ".dvc/cache/files/md5" / digest_path(project, "made/test/013.webp"))
@@ -314,5 +349,5 @@ def test_reports_spell_names_in_their_own_ways(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(f"<td>{html.escape(name)}</td>")
     (tmp_path / "list.csv").write_text(f"{name},1\n")
     (tmp_path / "other.json").write_text(json.dumps({"first": "faces/Jürgen & co.jpg2"}))
-    found = _reports([tmp_path], tmp_path, {name: "face"})
+    found = _reports(tmp_path.iterdir(), tmp_path, {name: "face"})
     assert sorted(holding.name for holding in found) == ["list.csv", "page.html", "validation.json"]

@@ -6,6 +6,25 @@ import numpy as np
 
 from model.schema import EXPRESSIONS, FLIP_19, FLIP_68, LANDMARKS, LANDMARKS_19, MANIFEST, REGIONS, VOTES, FaceRecord
 
+PAIRS_68 = [
+    *[(0, 16), (1, 15), (2, 14), (3, 13), (4, 12), (5, 11), (6, 10), (7, 9)],
+    *[(17, 26), (18, 25), (19, 24), (20, 23), (21, 22)],
+    *[(31, 35), (32, 34)],
+    *[(36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)],
+    *[(48, 54), (49, 53), (50, 52), (55, 59), (56, 58)],
+    *[(60, 64), (61, 63), (65, 67)],
+]
+MIDDLE_68 = [8, 27, 28, 29, 30, 33, 51, 57, 62, 66]
+
+
+def test_partners_are_those_of_the_numbering_of_ibug() -> None:
+    """https://ibug.doc.ic.ac.uk/resources/facial-point-annotations: its figure, numbered from 0 here."""
+    assert (len(PAIRS_68), len(MIDDLE_68)) == (29, 10)
+    expected = np.full(LANDMARKS, -1)
+    for right, left in [*PAIRS_68, *zip(MIDDLE_68, MIDDLE_68, strict=True)]:
+        expected[[right, left]] = left, right
+    assert np.array_equal(FLIP_68, expected)
+
 
 def test_flip_twice_is_identity() -> None:
     assert np.array_equal(FLIP_68[FLIP_68], np.arange(LANDMARKS))

@@ -1,9 +1,10 @@
-"""The most suspect faces on one sheet; faces of restricted sources are never drawn."""
+"""The most suspect faces on one sheet; faces and pictures of restricted sources are never drawn."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from model.audit.audit import Suspect
+from model.data.restricted import Restricted
 from model.data.sheet import Tile, draw_sheet
 from model.data.transforms import crop_face
 from model.evaluation.answers import face_box, open_picture
@@ -19,7 +20,8 @@ def write_sheet(path: Path, suspects: Sequence[Suspect], records: Sequence[FaceR
 
     Without any there is no sheet, and an old one goes.
     """
-    by_id = {record.record_id: record for record in records if not record.restricted}
+    restricted = Restricted(records)
+    by_id = {record.record_id: record for record in records if not restricted.hides(record)}
     shown = [suspect for suspect in suspects if suspect.row in by_id][:_MOST]
     draw_sheet(path, [_tile(suspect, by_id[suspect.row], data) for suspect in shown])
     return len(shown)

@@ -1,4 +1,8 @@
-"""What a file says of faces: the pictures in it by digest, its rows by record, the data that weights came from."""
+"""What a file says of faces: the pictures in it by digest, its rows by record, the data that weights came from.
+
+What may hold faces and is not read here is told as such: compressed archives, zips that are no archive of a model, and
+packs and tables that are damaged.
+"""
 
 import hashlib
 import json
@@ -27,6 +31,15 @@ _HEAD = 265
 UNREADABLE = "unreadable"
 """What stands for the weights that others began from where their description cannot be read."""
 _META = "meta.json"
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!": "rar",
+}
 _DAMAGED = (
     OSError,
     ValueError,
@@ -81,6 +94,7 @@ class Contents:
         manifests: the manifests among the files, with wanted faces or without.
         tables: other tables of faces.
         trained: what names the data it was trained or measured on.
+        unread: why the rest of a file could not be looked into.
     """
 
     wanted: frozenset[str]
@@ -88,26 +102,40 @@ class Contents:
     manifests: dict[str, Manifest] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     trained: dict[str, Trained] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
 
     def look_into(self, path: Path, name: str) -> None:
-        """Add what one file tells; one of another kind tells its digest only, and so does a damaged one."""
+        """Add what one file tells; one of another kind tells its digest only, a damaged one what can be read of it."""
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
         digest = digest_file(path)
-        found: dict[str, list[str]] = {digest: []} if digest in self.wanted else {}
-        with suppress(*_DAMAGED):
-            if head[:4] == b"PAR1":
-                self._table(path, name)
-            elif head[257:262] == b"ustar":
-                for member, digest in _members(path):
-                    if digest in self.wanted:
-                        found.setdefault(digest, []).append(member)
-            elif head[:2] == b"PK":
-                self._description(json.loads(_meta(path)), name, "archive")
-            elif head[:1] == b"{" and path.stat().st_size < _LARGEST_JSON:
-                self._description(json.loads(path.read_bytes()), name, "weights")
-        if found:
-            self.pictures[name] = found
+        if digest in self.wanted:
+            self.pictures[name] = {digest: []}
+        if head[:1] == b"{":
+            with suppress(*_DAMAGED):
+                if path.stat().st_size < _LARGEST_JSON:
+                    self._description(json.loads(path.read_bytes()), name, "weights")
+            return
+        try:
+            self._container(path, name, head)
+        except _DAMAGED as error:
+            self.unread[name] = f"what is in it cannot be read: {error}"
+
+    def _container(self, path: Path, name: str, head: bytes) -> None:
+        if head[:4] == b"PAR1":
+            self._table(path, name)
+        elif head[257:262] == b"ustar":
+            for member, digest in _members(path):
+                if digest in self.wanted:
+                    self.pictures.setdefault(name, {}).setdefault(digest, []).append(member)
+        elif head[:2] == b"PK":
+            self._description(json.loads(_meta(path)), name, "archive")
+            if name not in self.trained:
+                raise ArchiveError(f"a zip whose {_META} describes no weights; unpack it, then repeat")
+        else:
+            kinds = [kind for magic, kind in _COMPRESSED.items() if head.startswith(magic)]
+            if kinds:
+                raise ArchiveError(f"compressed as {kinds[0]}; unpack it, then repeat")
 
     def _table(self, path: Path, name: str) -> None:
         columns = pq.read_schema(path).names
@@ -141,12 +169,11 @@ def _manifest(records: Iterable[FaceRecord], wanted: frozenset[str]) -> Manifest
 
 def _meta(path: Path) -> bytes:
     """The description of the weights in an archive of the model, or as much of it as is read of any JSON."""
-    with (
-        path.open("rb") as stream,
-        open_zip(stream, max_entries=_ARCHIVE_ENTRIES) as archive,
-        archive.open(_META) as meta,
-    ):
-        return meta.read(_LARGEST_JSON)
+    with path.open("rb") as stream, open_zip(stream, max_entries=_ARCHIVE_ENTRIES) as archive:
+        if _META not in archive.namelist():
+            raise ArchiveError(f"a zip without {_META}; unpack it, then repeat")
+        with archive.open(_META) as meta:
+            return meta.read(_LARGEST_JSON)
 
 
 def _members(path: Path) -> Iterator[tuple[str, str]]:

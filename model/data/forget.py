@@ -1,7 +1,7 @@
 """Who holds a face: data versions, objects of DVC, manifests, shards, tables, reports, and what was trained on it.
 
-A face is named by the SHA-256 of its picture. What lies in this folder, in the cache and in remotes that are folders is
-looked into; the rest is named as not looked into.
+A face is named by the SHA-256 of its picture. What lies in this folder and in folders that it links to, in the cache
+and in remotes that are folders is looked into; the rest is named as not looked into.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from model.data.contents import UNREADABLE, Contents, Trained
 from model.data.versions import DATA, POINTER, DataVersion, Store, is_listing, read_listing, stores_of, versions_of
+from model.data.walk import files_below
 from model.schema import SPLITS, FaceRecord
 from model.storage import PACK_SEPARATOR
 
@@ -62,6 +63,12 @@ class Traces:
     parts: list[Part] = field(default_factory=list)
     kin: list[str] = field(default_factory=list)
 
+    def note_unreadable(self, error: OSError) -> None:
+        """Tell once of a folder that cannot be listed."""
+        folder = Unseen(str(error.filename), f"the folder cannot be read: {error.strerror}")
+        if folder not in self.unseen:
+            self.unseen.append(folder)
+
     def unknown(self) -> list[str]:
         """Wanted digests that nothing here holds."""
         held = {face for holding in self.holdings for face in holding.faces}
@@ -71,11 +78,11 @@ class Traces:
 class Places:
     """Files by the MD5 of their content: paths in the workspace, and stores."""
 
-    def __init__(self, workspace: Path, folders: Iterable[Path], stores: Iterable[Store]) -> None:
+    def __init__(self, workspace: Path, files: Iterable[Path], stores: Iterable[Store]) -> None:
         self.names: dict[str, list[str]] = defaultdict(list)
         self.files: dict[str, Path] = {}
         self.stores: dict[str, dict[str, Path]] = {}
-        for path in _files(folders):
+        for path in files:
             with path.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "md5").hexdigest()
             self._add(digest, path, str(path.relative_to(workspace)))
@@ -107,11 +114,12 @@ def trace(
     traces = Traces({digest: [] for digest in wanted})
     stores, far = stores_of(workspace)
     traces.unseen += [Unseen(f"remote {name}", "objects of a far remote are not looked into") for name in far]
-    places = Places(workspace, folders, stores)
+    places = Places(workspace, files_below(folders, traces.note_unreadable), stores)
     contents = Contents(frozenset(traces.records))
     for digest, path in tqdm(places.files.items(), desc="forget", unit=" files", disable=None):
         if not is_listing(digest):
             contents.look_into(path, digest)
+    traces.unseen += [Unseen(places.names[digest][0], why) for digest, why in contents.unread.items()]
     _take_records(traces, contents)
     versions, whole = versions_of(workspace)
     if not whole and (workspace / POINTER).is_file():
@@ -121,14 +129,10 @@ def trace(
     traces.holdings += _versions(contents, places, versions, traces.unseen)
     traces.holdings += _files_holding(contents, places, names)
     traces.holdings += _trained(contents, places, registered or {}, traces.unseen)
-    traces.holdings += _reports(reports, workspace, names | {face: face for face in traces.records})
+    spelt = names | {face: face for face in traces.records}
+    traces.holdings += _reports(files_below(reports, traces.note_unreadable), workspace, spelt)
     traces.parts = _parts(places, traces.holdings)
     return traces
-
-
-def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    for folder in folders:
-        yield from (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def _take_records(traces: Traces, contents: Contents) -> None:
@@ -240,10 +244,10 @@ def _unknown(digest: str) -> str:
     return f"it began from weights {digest[:12]}, not known here"
 
 
-def _reports(reports: Iterable[Path], workspace: Path, names: Mapping[str, str]) -> Iterator[Holding]:
+def _reports(files: Iterable[Path], workspace: Path, names: Mapping[str, str]) -> Iterator[Holding]:
     spelt = {spelling: face for name, face in names.items() for spelling in _spellings(name)}
     pattern = re.compile("|".join(rf"(?<![\w/]){re.escape(spelling)}(?![\w#])" for spelling in spelt))
-    for path in _files(reports):
+    for path in files:
         if path.suffix in _TEXTS:
             found = {spelt[name] for name in pattern.findall(path.read_text(errors="replace"))}
             if found:

@@ -11,13 +11,15 @@ def hold_out(records: list[FaceRecord], *, sources: Iterable[str], share: float,
     """The records with about `share` of the training groups of `sources` moved to `val`.
 
     A group is a person or a photo, a lone record where neither is known; groups that share identical bytes move
-    together. Membership depends on the seed and the group alone, so that added data moves nothing else. Only a group
-    that another source has placed in `train` or `val`, where sources share their `people`, goes there without a draw.
+    together, also by way of other sources. Membership depends on the seed and the group alone, so that added data moves
+    nothing else. Only a group of which another source has persons or bytes in its own `train` or `val` goes there
+    without a draw.
     """
     cut = set(sources)
-    candidates = [record for record in records if record.source in cut and record.split == "train"]
-    roots = _components(candidates)
-    placed = _placed([record for record in records if record.source not in cut], roots)
+    learnt = [record for record in records if record.split in ("train", "val")]
+    roots = _components(learnt)
+    candidates = [record for record in learnt if record.source in cut and record.split == "train"]
+    placed = _placed([record for record in learnt if record.source not in cut], roots)
     held = {
         record.record_id
         for record in candidates
@@ -28,7 +30,7 @@ def hold_out(records: list[FaceRecord], *, sources: Iterable[str], share: float,
 
 def _placed(others: Iterable[FaceRecord], roots: Mapping[str, str]) -> dict[str, str]:
     """The split of each group that stands in `train` or `val` of other sources, `val` where it stands in both."""
-    known = {(record.split, roots[record.group]) for record in others if record.group and record.group in roots}
+    known = {(record.split, roots[_key(record)]) for record in others}
     return {root: split for split in ("train", "val") for part, root in known if part == split}
 
 

@@ -1,4 +1,4 @@
-"""A sheet of faces with true and predicted points; faces of restricted sources are never drawn."""
+"""A sheet of faces with true and predicted points; faces and pictures of restricted sources are never drawn."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from model.data.codec import encode_points
+from model.data.restricted import Restricted
 from model.data.transforms import crop_face
 from model.evaluation.answers import face_box, open_picture
 from model.evaluation.findings import Findings
@@ -59,7 +60,8 @@ def _order(findings: Findings) -> list[int]:
         score_N = np.where(label_N >= 0, -chosen_N, np.nan)
     else:
         return []
-    allowed_N = np.array([not record.restricted for record in findings.records]) & ~np.isnan(score_N)
+    restricted = Restricted(findings.records)
+    allowed_N = np.array([not restricted.hides(record) for record in findings.records]) & ~np.isnan(score_N)
     return [int(row) for row in np.argsort(score_N, kind="stable") if allowed_N[row]]
 
 

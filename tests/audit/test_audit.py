@@ -87,9 +87,15 @@ def test_the_mirrored_row_of_a_face_is_the_shape_of_its_mirror_image(drawn: Draw
 
 def test_without_points_the_crops_alone_are_judged(drawn: Draw) -> None:
     records, data = drawn(70)
-    bare = [replace(record, points=None, points_mask=None, group=None) for record in records]
-    report = audit_labels(AUDIT, bare, None, data=data, data_digest="d", seed=0)
+    shown = [replace(record, image=f"{row % 7}.png", sha256=None) for row, record in enumerate(records)]
+    moved, planted = flipped(shown, 0.1)
+    every = AUDIT.model_copy(update={"flagged": 1.0})
+    report = audit_labels(every, moved, None, data=data, data_digest="d", seed=0)
     assert (report.labelled, report.landmarks) == (70, "")
+    drawn_as = {record.record_id: record.expression for record in records}
+    assert {suspect.row: suspect.suggested for suspect in report.suspects} == {row: drawn_as[row] for row in planted}
+    bare = [replace(record, points=None, points_mask=None) for record in moved]
+    assert audit_labels(every, bare, None, data=data, data_digest="d", seed=0) == report
 
 
 def test_too_few_faces_for_the_folds_are_refused(drawn: Draw, landmark_weights: Path) -> None:

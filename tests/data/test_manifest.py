@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from model.data.manifest import data_digest, read_about, read_frame, read_manifest, write_manifest
 from model.errors import DataContractError
-from model.schema import EXPRESSIONS, LANDMARKS, MANIFEST, FaceRecord
+from model.schema import EXPRESSIONS, LANDMARKS, LANDMARKS_19, MANIFEST, VOTES, FaceRecord
 
 RECORD = FaceRecord(
     record_id="sample/train.tar!000001.webp",
@@ -60,16 +61,38 @@ def test_columns_stand_in_the_order_of_the_contract(tmp_path: Path) -> None:
     assert list(read_frame(tmp_path / "manifest.parquet").columns) == MANIFEST.names
 
 
-def test_the_digest_ignores_order_and_sees_each_label() -> None:
+def test_the_digest_ignores_order() -> None:
     other = replace(RECORD, record_id="other")
     assert data_digest([RECORD, other]) == data_digest([other, RECORD])
-    changed = [
-        replace(RECORD, expression="sad"),
-        replace(RECORD, sha256="1" * 64),
-        replace(RECORD, split="val"),
-        replace(RECORD, points=[0.0] * 2 * LANDMARKS),
-    ]
-    assert len({data_digest([record]) for record in [RECORD, *changed]}) == 5
+
+
+LABELLED = replace(
+    RECORD,
+    box=[10.0, 20.0, 90.0, 80.0],
+    points19=[float(value) for value in range(2 * LANDMARKS_19)],
+    points19_mask=[True] * LANDMARKS_19,
+    votes=[1] * len(VOTES),
+)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("record_id", "sample/other.webp"),
+        ("split", "val"),
+        ("sha256", "0" * 63 + "1"),
+        ("box", [10.0, 20.0, 90.0, 80.5]),
+        ("points", [*(LABELLED.points or [])[:-1], 0.5]),
+        ("points_mask", [True] * (LANDMARKS - 1) + [False]),
+        ("points19", [*(LABELLED.points19 or [])[:-1], 0.5]),
+        ("points19_mask", [True] * (LANDMARKS_19 - 1) + [False]),
+        ("expression", "sad"),
+        ("votes", [2] + [1] * (len(VOTES) - 1)),
+    ],
+)
+def test_the_digest_sees_each_label(field: str, value: object) -> None:
+    changes: list[dict[str, Any]] = [{}, {field: value}, {field: None}]
+    assert len({data_digest([replace(LABELLED, **change)]) for change in changes}) == len(changes)
 
 
 def test_a_foreign_table_is_refused(tmp_path: Path) -> None:

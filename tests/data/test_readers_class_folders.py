@@ -12,7 +12,7 @@ from model.data.readers import read_source
 from model.data.readers.votes import majority, read_votes
 from model.errors import DataContractError
 from model.schema import EXPRESSIONS, VOTES
-from tests.data.layouts import encoded, make_class_folders, texture, write
+from tests.data.layouts import VOTE_COLUMNS, encoded, make_class_folders, texture, write
 
 
 def votes(**counts: int) -> list[int]:
@@ -89,6 +89,51 @@ def test_malformed_votes_are_a_problem_of_their_picture_alone(tmp_path: Path, vo
     assert bad.image == f"fer/{picture}"
     assert str(bad.problem).startswith(f"malformed_row: fer/votes.csv, line 4, not ten counts: {picture}")
     assert all(face.votes for face in faces if face is not bad)
+
+
+def _vote_lines(data: Path, *lines: str, header: str = f"image,{VOTE_COLUMNS}") -> Source:
+    """Two pictures of one name and one of its own, and a table of votes."""
+    for name in ("train/angry/1.png", "train/sad/1.png", "publictest/happy/2.png"):
+        write(data / "fer" / name, encoded(texture(len(name), 48), ".png"))
+    write(data / "fer/votes.csv", "\n".join([header, *lines]))
+    splits = Splits(train=("train",), test=("publictest",))
+    return Source(name="fer", reader="class_folders", path="fer", restricted=True, splits=splits, votes="votes.csv")
+
+
+@pytest.mark.parametrize("names", [["publictest/happy/2.png"] * 2, ["publictest/happy/2.png", "2.png"]])
+def test_two_lines_for_a_picture_are_its_problem(tmp_path: Path, names: list[str]) -> None:
+    lines = [f"{name},0,8,0,1,0,0,0,0,1,0" for name in names]
+    *others, face = read_source(_vote_lines(tmp_path, *lines), tmp_path)
+    assert [other.problem for other in others] == [None, None]
+    assert str(face.problem).startswith(
+        "repeated_votes: fer/votes.csv, line 3, publictest/happy/2.png has votes in line 2"
+    )
+    assert face.votes is None
+
+
+def test_a_file_name_that_several_pictures_have_gives_votes_to_none(tmp_path: Path) -> None:
+    """But to the one that a line names by its path."""
+    sad, other = "train/sad/1.png,0,1,0,9,0,0,0,0,0,0", "1.png,0,8,0,1,0,0,0,0,1,0"
+    angry, known, alone = read_source(_vote_lines(tmp_path, sad, other), tmp_path)
+    assert str(angry.problem).startswith("ambiguous_votes: fer/votes.csv, line 3, `1.png` may be any of 2 pictures")
+    assert (angry.votes, known.votes, alone.votes) == (None, votes(happy=1, sad=9), None)
+    assert known.problem is alone.problem is None
+
+
+def test_the_table_of_ferplus_is_read_as_it_is_published(tmp_path: Path) -> None:
+    """Bare file names below its own header; lines of what is no face have counts and no name.
+
+    https://github.com/microsoft/FERPlus/blob/master/fer2013new.csv
+    """
+    header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    nobody = "PublicTest,,0,0,0,0,0,0,0,0,0,10"
+    source = _vote_lines(tmp_path, nobody, "PublicTest,2.png,1,2,3,4,5,6,7,8,9,10", nobody, header=header)
+    *_, face = read_source(source, tmp_path)
+    assert face.problem is None
+    assert dict(zip(VOTES, face.votes or [], strict=True)) == {
+        **{"neutral": 1, "happy": 2, "surprise": 3, "sad": 4, "anger": 5, "disgust": 6, "fear": 7},
+        **{"contempt": 8, "unknown": 9, "no face": 10},
+    }
 
 
 def test_malformed_votes_of_nobody_are_a_row_of_their_own(tmp_path: Path) -> None:

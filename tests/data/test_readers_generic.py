@@ -106,8 +106,8 @@ def _correct(data: Path, *lines: str) -> None:
     (data / "made/corrections.jsonl").write_text("\n".join(lines))
 
 
-def _correction(image: str, was: str | None, expression: str) -> str:
-    return json.dumps({"image": image, "was": was, "expression": expression})
+def _correction(image: str, was: str | None, expression: str, **face: str) -> str:
+    return json.dumps({"image": image, "was": was, "expression": expression, **face})
 
 
 def test_a_corrected_expression_counts_and_all_else_stays(tmp_path: Path) -> None:
@@ -122,11 +122,38 @@ def test_a_corrected_expression_counts_and_all_else_stays(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("lines", "corrected"),
+    [
+        ([_correction("1.webp", "sad", "fear")], ["fear", "fear", "fear"]),
+        ([_correction("1.webp", "sad", "fear", id="1.webp#2")], ["sad", "fear", "sad"]),
+        ([_correction("1.webp", "sad", "fear", id="1.webp")], ["fear", "sad", "sad"]),
+        ([_correction("1.webp", "sad", "fear", id="third")], ["sad", "sad", "fear"]),
+        (
+            [_correction("1.webp", "sad", "fear", id="third"), _correction("1.webp", "sad", "anger")],
+            ["anger", "anger", "fear"],
+        ),
+    ],
+)
+def test_a_correction_may_name_one_face_of_a_picture(tmp_path: Path, lines: list[str], corrected: list[str]) -> None:
+    face = label_line("1.webp", "train", expression="sad")
+    _correct(tmp_path, *lines)
+    faces = _read(tmp_path, face, face, label_line("1.webp", "train", expression="sad", id="third"))
+    assert [face.expression for face in faces] == corrected
+
+
+def test_a_correction_of_a_face_of_another_split_is_met(tmp_path: Path) -> None:
+    _correct(tmp_path, _correction("1.webp", "sad", "fear", id="1.webp#2"))
+    ours, other = (label_line("1.webp", split, expression="sad") for split in ("train", "spare"))
+    assert [face.expression for face in _read(tmp_path, ours, other)] == ["sad"]
+
+
+@pytest.mark.parametrize(
     ("lines", "what"),
     [
-        ([_correction("1.webp", "happy", "fear")], r"line 1: 1\.webp was happy, the labels say sad"),
+        ([_correction("1.webp", "happy", "fear")], r"line 1: picture 1\.webp was happy, the labels say sad"),
         ([_correction("9.webp", "sad", "fear")], r"line 1: no picture 9\.webp"),
-        ([_correction("1.webp", "sad", "fear")] * 2, r"line 2: 1\.webp is corrected twice"),
+        ([_correction("1.webp", "sad", "fear", id="1.webp#2")], r"line 1: no face 1\.webp#2 of picture 1\.webp"),
+        ([_correction("1.webp", "sad", "fear")] * 2, r"line 2: picture 1\.webp is corrected twice"),
         (["{"], r"line 1: Invalid JSON"),
     ],
 )

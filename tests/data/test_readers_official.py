@@ -42,6 +42,8 @@ def source(reader: Reader, splits: Splits, name: str = "faces") -> Source:
         ("aflw", Splits(test=("test",)), 4386),
         ("affectnet", Splits(train=("training.csv",)), 283901),
         ("affectnet", Splits(val=("validation.csv",)), 3500),
+        ("affectnet2021", Splits(train=("train_set",)), 283901),
+        ("affectnet2021", Splits(test=("val_set",)), 3500),
         ("rafdb", Splits(train=("train",), test=("test",)), 15339),
     ],
 )

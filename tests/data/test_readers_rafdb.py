@@ -36,7 +36,8 @@ def test_original_picture_takes_its_box_from_five_points(tmp_path: Path) -> None
 def test_original_picture_without_points_is_a_problem(tmp_path: Path) -> None:
     source = make_rafdb(tmp_path, aligned=False)
     (tmp_path / "rafdb/Annotation/manual/train_00001_manu_attri.txt").unlink()
-    assert str(next(read_source(source, tmp_path)).problem).startswith("missing_points")
+    problem = str(next(read_source(source, tmp_path)).problem)
+    assert problem.startswith("missing_points: rafdb/Annotation/manual/train_00001_manu_attri.txt, no five points")
 
 
 @pytest.mark.parametrize("line", ["train_00001.jpg 8", "train_00001.jpg", "trainee_1.jpg 3", "train_00001.jpg five"])

@@ -1,12 +1,13 @@
 """300-W and every trap of its `.pts` files."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from model.config.data import Source, Splits
-from model.data.readers import read_source
+from model.data.readers import read_source, w300
 from model.data.readers.w300 import parse_pts
 from model.errors import DataContractError
 from tests.data.layouts import encoded, face_points, make_w300, pts, texture, write
@@ -75,6 +76,29 @@ def test_picture_without_points_and_points_without_picture_are_rows_with_a_probl
     problems = {face.image: face.problem for face in read_source(source, tmp_path) if face.problem}
     assert problems["w300/ibug/alone.jpg"].startswith("missing_points: w300/ibug/alone.pts")
     assert problems["w300/ibug/orphan.pts"].startswith("missing_picture: w300/ibug/orphan.pts")
+
+
+def test_points_that_cannot_be_read_cost_their_row_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """T02: a folder of that name, and a file that nobody may read."""
+    source = make_w300(tmp_path)
+    sound = [face.problem for face in read_source(source, tmp_path)]
+    locked, folder = (tmp_path / f"w300/ibug/image_{number:03}.pts" for number in (1, 2))
+    folder.unlink()
+    folder.mkdir()
+    opened = w300.read_text
+
+    def read_text(path: Path) -> str:
+        if path == locked:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path)
+
+    monkeypatch.setattr(w300, "read_text", read_text)
+    faces = list(read_source(source, tmp_path))
+    assert len(faces) == len(sound)
+    assert [face.problem for face in faces if face.problem] == [
+        "unreadable_points: w300/ibug/image_001.pts, cannot be read: Permission denied",
+        "unreadable_points: w300/ibug/image_002.pts, cannot be read: Is a directory",
+    ]
 
 
 def test_missing_folder_lists_what_is_there(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_small_pictures_keep_their_bytes_and_labels(config, made_set, tmp_path):
         assert (row["box"], row["points"], row["expression"]) == (record.box, record.points, record.expression)
 
 
-@pytest.mark.parametrize("kind", ["both", "class"])
+@pytest.mark.parametrize("kind", ["both", "class", "points19"])
 def test_large_pictures_shrink_without_changing_what_the_network_sees(config, made_set, tmp_path, kind):
     """Face windows and whole face crops: crop and points stay where they were, but for resampling."""
     made = made_set([("train", "photos", kind, 600)] * 3)
@@ -104,10 +104,10 @@ def test_large_pictures_shrink_without_changing_what_the_network_sees(config, ma
         direct, direct_matrix = crop_face(original, tuple(record.box), size=64, crop_scale=1.3)
         stored, matrix = crop_face(faces.read_picture(row), box_of(faces, row), size=64, crop_scale=1.3)
         assert np.abs(stored.astype(int) - direct).mean() < 3
-        if kind == "both":
-            points = np.reshape(record.points, (68, 2))
-            shift = encode_points(faces.landmarks_NK2[row], matrix) - encode_points(points, direct_matrix)
-            assert np.abs(shift).max() * 64 < 0.3
+        known = ((record.points, faces.landmarks_NK2), (record.points19, faces.points19_NM2))
+        for points, stored_points in [(points, stored_points) for points, stored_points in known if points]:
+            truth = encode_points(np.reshape(points, (-1, 2)), direct_matrix)
+            assert np.abs(encode_points(stored_points[row], matrix) - truth).max() * 64 < 0.3
 
 
 def test_box_near_the_border_never_becomes_a_face_crop_by_shrinking(config, made_set, tmp_path):

@@ -1,6 +1,7 @@
 """Holding out by group."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,23 @@ def test_person_goes_where_a_source_with_its_own_validation_part_has_placed_it()
     assert {who: splits[f"own/{who}"] for who in official} == official
     strangers = [f"own/{who}" for who in range(100, 200)]
     assert [splits[name] for name in strangers] == [alone[name] for name in strangers]
+
+
+def test_a_picture_goes_where_a_source_with_its_own_validation_part_has_placed_its_bytes() -> None:
+    """T04: in either part, by way of a chain too; what no other source has is drawn as ever."""
+    own = faces(100)
+    given = [
+        FaceRecord(f"given/{i}", "given", "val" if i % 2 else "train", "", f"{i}.png", sha256=f"{i:064}")
+        for i in range(50)
+    ]
+    chain = FaceRecord("given/chain", "given", "train", "", "50.png", group="pair", sha256=f"{50:064}")
+    given += [chain, replace(chain, record_id="given/end", split="val", sha256=f"{51:064}")]
+    alone = split_of(hold_out(own, sources=["a"], share=0.5, seed=7))
+    both = split_of(hold_out([*own, *given], sources=["a"], share=0.5, seed=7))
+    assert {i: both[f"a/{i}"] for i in range(50)} == {i: "val" if i % 2 else "train" for i in range(50)}
+    assert both["a/50"] == both["a/51"] == "val"
+    assert {f"a/{i}": both[f"a/{i}"] for i in range(52, 100)} == {f"a/{i}": alone[f"a/{i}"] for i in range(52, 100)}
+    assert {record.record_id: record.split for record in given} == {r.record_id: both[r.record_id] for r in given}
 
 
 def test_parts_that_a_source_names_itself_are_not_changed_for_another() -> None:

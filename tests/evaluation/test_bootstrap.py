@@ -64,10 +64,10 @@ def test_same_seed_same_interval_and_empty_slice_is_nan():
 
 def test_thousand_resamples_of_ten_metrics_and_twenty_slices_take_seconds():
     rng = np.random.default_rng(3)
-    start = time.perf_counter()
+    start = time.process_time()
     resampler = Resampler(range(3500), resamples=1000, seed=0, level=0.95)
     cells = np.eye(49)[rng.integers(0, 49, 3500)]
     for _ in range(20):
         faces = rng.random(3500) < 0.3
         resampler.interval(cells, lambda sums: macro_f1_of(sums.reshape(-1, 7, 7)), faces)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20

@@ -73,6 +73,19 @@ def test_restricted_faces_are_never_drawn(made):
     assert draw_faces(findings, []) is None
 
 
+@pytest.mark.parametrize("field", ["image", "sha256"])
+def test_pictures_of_restricted_faces_are_never_drawn(made, field):
+    """Another record of the picture, by its address or by its bytes, is not drawn either."""
+    findings, _ = made
+    first = choose_faces(findings)[0]
+    records = list(findings.records)
+    place = next(place for place, record in enumerate(records) if record.restricted)
+    records[place] = replace(records[place], **{field: getattr(records[first], field)})
+    many = replace(findings, records=records, config=findings.config.model_copy(update={"drawn": 500}))
+    everything = replace(findings, config=many.config)
+    assert set(choose_faces(many)) == set(choose_faces(everything)) - {first}
+
+
 def test_restricted_set_makes_a_report_without_a_sheet_of_faces(bench, tmp_path):
     manifest = tmp_path / "manifest.parquet"
     write_manifest(manifest, [replace(record, restricted=True) for record in bench.records])

@@ -1,8 +1,9 @@
 """AffectNet, original release: `Manually_Annotated_Images/<n>/<hash>.jpg` and CSV tables.
 
 An entry of `splits` is a table below `path`: `training.csv`, `validation.csv`; its stem is the subset. A table may lack
-its header. The box is the tight box of the automatic landmarks, else the face box of the table; negative sides
-are refused unless the landmarks give a box. Contempt, none, uncertain and no face are read, but have no expression.
+its header. The box is the tight box of the automatic landmarks, else the face box of the table, where sides that are
+negative and numbers that are not finite are refused. Contempt, none, uncertain and no face are read, but have no
+expression.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.config.data import Source
 from model.data.readers.affectnet_labels import automatic_box, class_name, label_fields
-from model.data.readers.common import cells, problem, read_text, record, require_file, require_folder, split_parts
+from model.data.readers.common import cells, problem, read_lines, record, require_file, require_folder, split_parts
 from model.errors import DataContractError
 from model.schema import FaceRecord
 
@@ -43,7 +44,7 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
 def _table(source: Source, split: str, part: str, path: Path) -> Iterator[FaceRecord]:
     subset, name = Path(part).stem, f"{source.path}/{part}"
     columns: tuple[str, ...] = COLUMNS
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         row = cells(line)
         if number == 1 and COLUMNS[0] in row:
             columns = _header(row, path)
@@ -79,8 +80,8 @@ def _fields(row: dict[str, str], file: str, line: int) -> dict[str, Any]:
     except ValueError as error:
         return {"problem": problem("malformed_row", file, str(error), line)}
     box = automatic_box(_numbers(row["facial_landmarks"]))
-    if box is None and min(width, height) <= 0:
-        what = f"face of {width:g} x {height:g} pixels, and no landmarks to take a box from"
+    if box is None and not (np.isfinite([x, y, width, height]).all() and min(width, height) > 0):
+        what = f"face of {width:g} x {height:g} pixels at {x:g}, {y:g}, and no landmarks to take a box from"
         return {"problem": problem("bad_box", file, what, line)}
     return {"box": box or [x, y, x + width, y + height], **label_fields(label, arousal, valence)}
 

@@ -17,9 +17,11 @@ from model.data.readers.common import pictures, problem, record, require_folder,
 from model.errors import DataContractError
 from model.schema import FaceRecord
 
+_LABEL = "_exp.npy"
+
 
 def read(source: Source, data: Path) -> Iterator[FaceRecord]:
-    """One row a picture, by number."""
+    """One row a picture, by number, then one a label whose picture is missing."""
     root = require_folder(data / source.path, source)
     for split, part in split_parts(source):
         annotations = require_folder(root / part / "annotations", source)
@@ -28,11 +30,12 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
             raise DataContractError(f"{root / part / 'images'}: holds no picture, needed by the source {source.name}")
         for picture in sorted(found, key=lambda path: (len(path.stem), path.stem)):
             yield _face(source, split, part, picture, annotations)
+        yield from _orphans(source, split, part, annotations, {picture.stem for picture in found})
 
 
 def _face(source: Source, split: str, part: str, picture: Path, annotations: Path) -> FaceRecord:
     image = f"{part}/images/{picture.name}"
-    exp = annotations / f"{picture.stem}_exp.npy"
+    exp = annotations / f"{picture.stem}{_LABEL}"
     name = f"{source.path}/{part}/annotations/{exp.name}"
     try:
         number = _scalar(exp)
@@ -48,6 +51,14 @@ def _face(source: Source, split: str, part: str, picture: Path, annotations: Pat
     arousal, valence = (_optional(annotations / f"{picture.stem}_{kind}.npy") for kind in ("aro", "val"))
     box = automatic_box(_array(annotations / f"{picture.stem}_lnd.npy"))
     return record(source, split, part, image, box=box, **label_fields(label, arousal, valence))
+
+
+def _orphans(source: Source, split: str, part: str, annotations: Path, known: set[str]) -> Iterator[FaceRecord]:
+    stems = {path.name.removesuffix(_LABEL) for path in annotations.glob(f"[!.]*{_LABEL}")} - known
+    for stem in sorted(stems, key=lambda stem: (len(stem), stem)):
+        name = f"{part}/annotations/{stem}{_LABEL}"
+        text = problem("missing_picture", f"{source.path}/{name}", f"no picture {stem} in {part}/images")
+        yield record(source, split, part, name, problem=text)
 
 
 def _scalar(path: Path) -> str:

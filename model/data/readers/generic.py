@@ -31,7 +31,7 @@ from model.data.readers.common import (
     require_file,
     split_parts,
 )
-from model.data.readers.corrections import read_corrections
+from model.data.readers.corrections import Face, read_corrections
 from model.data.readers.votes import MOST_VOTES
 from model.schema import LANDMARKS_19, VOTES, FaceRecord
 from model.storage import leaves_folder
@@ -66,7 +66,8 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
     name = f"{source.path}/{LABELS_FILE}"
     corrections = read_corrections(data / source.path)
     seen: Counter[str] = Counter()
-    images = set()
+    every: Counter[str] = Counter()
+    faces: set[Face] = set()
     for number, line in enumerate(read_lines(file), start=1):
         if not line.strip():
             continue
@@ -75,13 +76,14 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
             identity = f"{source.name}/{LABELS_FILE}#{number}"
             yield record(source, next(iter(splits.values())), "", LABELS_FILE, record_id=identity, problem=label)
             continue
-        images.add(label.image)
+        every[label.image] += 1
+        faces |= {(label.image, None), (label.image, label.id or _identity(label.image, every[label.image]))}
         if label.split in splits:
             seen[label.image] += 1
             label.id = label.id or _identity(label.image, seen[label.image])
-            label.expression = corrections.expression(label.image, label.expression)
+            label.expression = corrections.expression(label.image, label.id, label.expression)
             yield _face(source, splits[label.split], label, f"{name}, line {number}")
-    corrections.check_all_met(images)
+    corrections.check_all_met(faces)
 
 
 def _parse(line: str, name: str, number: int) -> Label | str:

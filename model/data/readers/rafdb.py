@@ -55,23 +55,21 @@ def read(source: Source, data: Path) -> Iterator[FaceRecord]:
             fields = {"problem": problem("bad_label", name, what, number)}
             fields["record_id"] = f"{source.name}/EmoLabel/{path.name}#{number}"
         else:
-            fields |= _attributes(root / "Annotation" / "manual" / f"{stem}_manu_attri.txt", aligned=aligned)
+            fields |= _attributes(data, f"{source.path}/Annotation/manual/{stem}_manu_attri.txt", aligned=aligned)
         yield record(source, splits.get(part, next(iter(splits.values()))), part, image, **fields)
 
 
-def _attributes(path: Path, *, aligned: bool) -> dict[str, Any]:
+def _attributes(data: Path, name: str, *, aligned: bool) -> dict[str, Any]:
     """Facts, and for an original picture its box; a picture without points cannot be cropped."""
     try:
-        numbers = [float(word) for word in read_text(path).split()]
+        numbers = [float(word) for word in read_text(data / name).split()]
     except (OSError, ValueError):
         numbers = []
     points_52 = np.array(numbers[:10]).reshape(-1, 2)
     fields: dict[str, Any] = {"facts": facts_text(_named(numbers[10:13]))}
     if not aligned:
         box = _box_of_five(points_52)
-        fields |= (
-            {"box": box} if box else {"problem": problem("missing_points", path.name, "no five points to crop by")}
-        )
+        fields |= {"box": box} if box else {"problem": problem("missing_points", name, "no five points to crop by")}
     return fields
 
 

@@ -59,8 +59,9 @@ def _face(source: Source, split: str, subset: str, image: str, pts: Path) -> Fac
     try:
         points = parse_pts(read_text(pts), name)
     except FileNotFoundError:
-        text = problem("missing_points", name, "no such file beside the picture")
-        return record(source, split, subset, image, group=group, problem=text)
+        points = problem("missing_points", name, "no such file beside the picture")
+    except OSError as error:
+        points = problem("unreadable_points", name, f"cannot be read: {error.strerror or error}")
     if isinstance(points, str):
         return record(source, split, subset, image, group=group, problem=points)
     box = box_of(np.array(points).reshape(-1, 2))

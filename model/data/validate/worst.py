@@ -4,7 +4,7 @@ A copy of a restricted picture that another source holds, mirrored or not, count
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from model.config.data import ValidateConfig
 from model.data.codec import decode_image
+from model.data.restricted import Restricted
 from model.data.sheet import draw_sheet
 from model.data.validate.crops import Crop, crop_row
 from model.data.validate.docs import WORST_PAGE, table, write_page
@@ -35,7 +36,7 @@ class Share:
 
     Attributes:
         rows: their number.
-        hidden: those of restricted sources, and copies of theirs among those that were opened.
+        hidden: those of restricted sources and of their pictures, and copies of theirs among those that were opened.
         drawn: furthest beyond the limit first.
         unreadable: rows whose picture could not be opened.
     """
@@ -70,9 +71,9 @@ def write_worst(
     by_rule: dict[str, list[Quarantined]] = defaultdict(list)
     for row in moved:
         by_rule[row.rule].append(row)
-    restricted = [record for record in records if record.restricted]
-    digests, prints = _seen(restricted, looks, max_pixels=config.max_pixels, data=data)
-    opener = _Opener(restricted, digests, looks, max_pixels=config.max_pixels, data=data)
+    restricted = Restricted(records)
+    prints = _seen(restricted, looks, max_pixels=config.max_pixels, data=data)
+    opener = _Opener(restricted, looks, max_pixels=config.max_pixels, data=data)
     each = max(1, min(_EACH, _MOST // max(len(by_rule), 1)))
     shares = [opener.share(rule, rows, each) for rule, rows in by_rule.items()]
     _hide_copies(shares, prints, config)
@@ -84,22 +85,13 @@ def write_worst(
 class _Opener:
     """Opens the pictures of rows that are not those of a restricted source."""
 
-    def __init__(
-        self,
-        restricted: Sequence[FaceRecord],
-        digests: Collection[str],
-        looks: Mapping[str, Look],
-        *,
-        max_pixels: int,
-        data: Path,
-    ) -> None:
-        self._images = {record.image for record in restricted}
-        self._digests = digests
+    def __init__(self, restricted: Restricted, looks: Mapping[str, Look], *, max_pixels: int, data: Path) -> None:
+        self._restricted = restricted
         self._looks, self._max_pixels, self._data = looks, max_pixels, data
 
     def share(self, rule: str, rows: Sequence[Quarantined], each: int) -> Share:
         """At most `each` rows drawn of those of one rule; a bounded number is tried."""
-        allowed = [row for row in rows if not row.record.restricted and row.record.image not in self._images]
+        allowed = [row for row in rows if not self._restricted.hides(row.record)]
         share = Share(rule, len(rows), hidden=len(rows) - len(allowed))
         for row in sorted(allowed, key=lambda row: -row.excess)[:_TRIED]:
             if len(share.drawn) < each:
@@ -113,7 +105,7 @@ class _Opener:
             return
         try:
             content = read_bytes(image, self._data)
-            if digest_bytes(content) in self._digests:
+            if digest_bytes(content) in self._restricted.digests:
                 share.hidden += 1
             elif self._looks.get(image, Look()).error:
                 share.unreadable.append(row)
@@ -123,24 +115,21 @@ class _Opener:
             share.unreadable.append(row)
 
 
-def _seen(
-    restricted: Sequence[FaceRecord], looks: Mapping[str, Look], *, max_pixels: int, data: Path
-) -> tuple[set[str], list[Fingerprint]]:
-    """Digests and fingerprints of all pictures of restricted sources, also of those that validation did not open."""
-    digests = {record.sha256 for record in restricted if record.sha256}
+def _seen(restricted: Restricted, looks: Mapping[str, Look], *, max_pixels: int, data: Path) -> list[Fingerprint]:
+    """Fingerprints of all pictures of restricted sources; those that validation did not open give their digests too."""
     prints = []
-    for image in dict.fromkeys(record.image for record in restricted):
+    for image in dict.fromkeys(record.image for record in restricted.records):
         known = looks.get(image, Look()).print_
         if known is None and not leaves_folder(image):
             try:
                 content = read_bytes(image, data)
-                digests.add(digest_bytes(content))
+                restricted.digests.add(digest_bytes(content))
                 known = fingerprint(decode_image(content, max_pixels=max_pixels))
             except (ImageError, StorageError):
                 continue
         if known is not None:
             prints.append(known)
-    return digests, prints
+    return prints
 
 
 def _hide_copies(shares: Sequence[Share], known: Sequence[Fingerprint], config: ValidateConfig) -> None:
