@@ -70,7 +70,7 @@ def has_label(record: FaceRecord) -> bool:
 
 
 def data_digest(records: Iterable[FaceRecord]) -> str:
-    """16 hexadecimal digits that change with a picture, a label, a vote, a box or a split, and not with the row order."""
+    """16 hexadecimal digits that change with a picture, a label, a vote, a box or a split, not with the order."""
     lines = [_line(record) for record in records]
     digest = hashlib.sha256()
     for number, line in enumerate(sorted(lines)):
