@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from model.data.codec import encode_points
-from model.data.restricted import Restricted
 from model.data.transforms import crop_face
 from model.evaluation.answers import face_box, open_picture
 from model.evaluation.findings import Findings
@@ -60,8 +59,7 @@ def _order(findings: Findings) -> list[int]:
         score_N = np.where(label_N >= 0, -chosen_N, np.nan)
     else:
         return []
-    restricted = Restricted(findings.records)
-    allowed_N = np.array([not restricted.hides(record) for record in findings.records]) & ~np.isnan(score_N)
+    allowed_N = np.array([not findings.restricted.hides(record) for record in findings.records]) & ~np.isnan(score_N)
     return [int(row) for row in np.argsort(score_N, kind="stable") if allowed_N[row]]
 
 

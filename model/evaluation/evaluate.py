@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from model.config import EvaluateConfig
 from model.data.manifest import data_digest, read_manifest
+from model.data.restricted import Restricted
 from model.errors import DataContractError
 from model.evaluation.answers import FaceAnswers, answer_faces, read_truth
 from model.evaluation.bootstrap import Resampler
@@ -96,6 +97,7 @@ def evaluate(  # noqa: PLR0913  the step's inputs and outputs, each a path of it
         report=report,
         meta=net.meta,
         records=records,
+        restricted=Restricted(every),
         answers=answers,
         truth=truth,
         errors=errors,

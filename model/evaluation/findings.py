@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.config import EvaluateConfig
+from model.data.restricted import Restricted
 from model.evaluation.answers import FaceAnswers, FaceTruth
 from model.evaluation.landmarks import Array, Normaliser
 from model.schema import EvaluationReport, FaceRecord, Measure
@@ -20,13 +21,15 @@ class Findings:
     Attributes:
         errors: of each face by task and normaliser, fractions.
         slices: names, in the order in which they are shown.
-        data: folder of the pictures, for the sheet of faces.
+        restricted: the pictures of all splits that the sheet of faces must not show.
+        data: folder of the pictures, for that sheet.
     """
 
     config: EvaluateConfig
     report: EvaluationReport
     meta: Meta
     records: Sequence[FaceRecord]
+    restricted: Restricted
     answers: FaceAnswers
     truth: FaceTruth
     errors: Errors
