@@ -11,6 +11,7 @@ from kfp import dsl
 from kfp.local import cache
 from kfp.local.cache import LocalCache
 
+import model
 from components.step import DIGEST
 from model.errors import ConfigError, StorageError
 from model.source import TRAINING, digest_source
@@ -144,4 +145,6 @@ def code_digests(stages: Path) -> dict[str, str]:
     except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ConfigError(f"{stages}: not a DVC pipeline: {error}; run in the folder of the project") from error
     sources = sources | OTHER_SOURCES
-    return {name: digest_source(items + SHOWN.get(name, [])) for name, items in sources.items()}
+    digests = {name: digest_source(items + SHOWN.get(name, [])) for name, items in sources.items()}
+    # An archive names the version of the package that may open it.
+    return digests | {"package": f"{digests['package']} {model.__version__}"}

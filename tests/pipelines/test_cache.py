@@ -70,6 +70,16 @@ def test_a_line_of_code_changes_the_steps_that_use_it(tmp_path: Path, root: Path
     assert {step for step in before if before[step] != after[step]} == {"train", "search-worker"}
 
 
+def test_another_version_of_the_package_changes_the_archive_alone(root: Path, monkeypatch) -> None:
+    """T13: an archive of another minor version is refused where it is opened."""
+    before = code_digests(root / "dvc.yaml")
+    monkeypatch.setattr("model.__version__", "9.9.9")
+    after = code_digests(root / "dvc.yaml")
+    assert {step for step in before if before[step] != after[step]} == {"package"}
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    assert "pyproject.toml" in stages["package"]["deps"]
+
+
 def test_training_counts_the_source_that_its_stage_depends_on(root: Path) -> None:
     stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
     assert sorted(source.TRAINING) == sorted(item for item in stages["train"]["deps"] if item.startswith("model/"))

@@ -323,6 +323,7 @@ def test_shared_norms_tell_the_cause_when_a_process_leaves_mid_pass(kind, failur
     assert re.match(failure, f"{kept.kind}: {kept.message}")
 
 
+@pytest.mark.long
 def test_norms_by_batch_resume_in_the_middle_of_an_epoch_bit_for_bit(tiny, shards, tmp_path, start, start_bad, command):
     """T25: each process has running statistics of its own, and the checkpoint holds one set."""
     config = tiny(**{"train.net.norm": "batch", "train.checkpoint_every": 1})
