@@ -22,6 +22,7 @@ from model.registry.tracking import MlflowLog, log_points, open_log, read_spool,
 from model.registry.versions import fetch
 from model.storage import alone_in
 from model.train.interrupt import TerminatedError
+from model.weights import load_meta
 from tests.command import Command
 
 NAME = "residual-mtl"
@@ -271,7 +272,7 @@ def test_a_server_killed_in_mid_run_loses_nothing(
     case = cases.write("a")
     training.spool = case["weights"] / "metrics.jsonl"
     with open_log(NAME, spool=training.spool) as log:
-        training.begin(log, lr=1)
+        training.begin(log, **load_meta(case["weights"]).config)
         training.step(1, log)
         (run_id,) = run_ids()
         assert curve(run_id) == [(1, 1.0)]
