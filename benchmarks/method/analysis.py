@@ -94,7 +94,7 @@ def contrasts(study: Study, results: Results, data: str) -> list[dict[str, Any]]
             smallest = getattr(study.smallest_effect, metric)
             entry |= item | {"p_holm": _round(p)}
             entry["verdict"] = judge(item, p, smallest=smallest, level=study.statistics.holm_level)
-            entry["complete"] = item["pairs"] == planned_seeds(study, data, study.full)
+            entry["complete"] = item["pairs"] == min(planned_seeds(study, data, row) for row in (study.full, other))
         table.append(entry)
     return table
 
