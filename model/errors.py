@@ -74,3 +74,8 @@ class ImageError(DataContractError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def is_loader_death(error: Exception) -> bool:
+    """Whether a loader process died: torch tells by a signal, as a plain RuntimeError of whatever runs just then."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from model.config import TrainConfig
 from model.data.batches import Batches, Drawn
 from model.data.faces import Faces, read_faces
-from model.errors import ConfigError, FaceError
+from model.errors import ConfigError, FaceError, is_loader_death
 from model.schema import FaceBatch
 
 _THREADS = 2
@@ -129,7 +129,7 @@ def watched_workers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+        if not is_loader_death(error):
             raise
         raise _failed(error) from error
 

@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from model.errors import is_loader_death
+
 Norm = Literal["group", "batch", "synced", "frozen"]
 _GROUP_CHANNELS = 8
 
@@ -56,10 +58,9 @@ class CollectiveError(RuntimeError):
 def is_own_fault(error: Exception) -> bool:
     """Whether what broke off an exchange happened here: to this process's device, its memory, or its loader.
 
-    The device's failures come up in whatever call follows them, and torch tells of a dead loader process by a signal.
+    The device's failures come up in whatever call follows them.
     """
-    ours = isinstance(error, torch.AcceleratorError | torch.OutOfMemoryError)
-    return ours or str(error).startswith("DataLoader worker")
+    return isinstance(error, torch.AcceleratorError | torch.OutOfMemoryError) or is_loader_death(error)
 
 
 class FrozenNorm(nn.BatchNorm2d):

@@ -77,14 +77,15 @@ def register_version(
     """
     meta, report = _read_inputs(weights, evaluation)
     origin = origin_tags(meta, weights, data_version=data_version)
+    spool = _own_spool(weights, meta)
     with open_store() as store, store.locked("registry"):
-        run_id = _run(store, config, weights, meta, origin)
+        run_id = _run(store, config, spool, meta, origin)
         _ensure_model(store, config.name)
         version = _find(store, config.name, meta)
         if version is None:
             version = _create(store, config.name, run_id, weights, meta, origin)
         version = _add_evaluation(store, version, evaluation, report)
-        _add_reports(store, run_id, weights, meta, evaluation)
+        _add_reports(store, run_id, spool, evaluation)
         store.client.log_text(run_id, render_card(meta, report), CARD_FILE)
         champion = store.client.get_registered_model(config.name).aliases.get(CHAMPION)
         itself = str(champion) == str(version.version)
@@ -122,12 +123,8 @@ def _read_inputs(weights: Path, evaluation: Path) -> tuple[Meta, EvaluationRepor
     return meta, report
 
 
-def _run(store: Store, config: RegisterConfig, weights: Path, meta: Meta, origin: dict[str, str]) -> str:
-    run_id = ""
-    if _is_of_another(weights / SPOOL_FILE, meta):
-        _logger.warning("%s: of a training with other settings than the weights have; left out", weights / SPOOL_FILE)
-    else:
-        run_id = sync_run(store, config.experiment, weights / SPOOL_FILE)
+def _run(store: Store, config: RegisterConfig, spool: Path | None, meta: Meta, origin: dict[str, str]) -> str:
+    run_id = sync_run(store, config.experiment, spool) if spool else ""
     if not run_id:
         run_id = start_run(store, config.experiment, identity(meta))
         store.client.set_terminated(run_id)
@@ -138,10 +135,14 @@ def _run(store: Store, config: RegisterConfig, weights: Path, meta: Meta, origin
     return run_id
 
 
-def _is_of_another(spool: Path, meta: Meta) -> bool:
-    """Whether a later training, with other settings, has begun beside the weights and writes its curves there."""
+def _own_spool(weights: Path, meta: Meta) -> Path | None:
+    """The spool beside the weights; None where a later training, with other settings, has begun to write it."""
+    spool = weights / SPOOL_FILE
     found = read_spool(spool)
-    return bool(found.key) and not found.tells_of(meta.config)
+    if found.key and not found.tells_of(meta.config):
+        _logger.warning("%s: of a training with other settings than the weights have; left out", spool)
+        return None
+    return spool
 
 
 def _ensure_model(store: Store, name: str) -> None:
@@ -228,10 +229,9 @@ def _add_opponent(store: Store, version: StoredVersion, champion: str | None, ev
     return store.client.get_model_version(version.name, version.version)
 
 
-def _add_reports(store: Store, run_id: str, weights: Path, meta: Meta, evaluation: Path) -> None:
+def _add_reports(store: Store, run_id: str, spool: Path | None, evaluation: Path) -> None:
     client, reports = store.client, evaluation.parent
-    foreign = _is_of_another(weights / SPOOL_FILE, meta)
-    curves = [] if foreign else [weights / HISTORY_FILE, weights / SPOOL_FILE]
+    curves = [spool.with_name(HISTORY_FILE), spool] if spool else []
     for file in (evaluation.with_suffix(".html"), *curves):
         if file.is_file():
             client.log_artifact(run_id, str(file))

@@ -121,10 +121,10 @@ def study_digest(run: TrainRun, config: SearchConfig, index: Mapping[str, Any], 
     """Names what decides the outcome of a trial, so that other settings, start weights or data are another study.
 
     Args:
-        index: `index.json` of the shards.
+        index: `index.json` of the shards, which names their data.
         code: digest of the training code, for a study that is not to go on under other code.
     """
-    parts = [run.model_dump(mode="json"), config.deciding(), index["data_digest"], shards_digest(index)]
+    parts = [run.model_dump(mode="json"), config.deciding(), shards_digest(index)]
     if code:
         parts.append(code)
     if run.train.start_from:

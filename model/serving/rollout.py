@@ -4,7 +4,7 @@ from pathlib import Path
 
 from model.config import DeployConfig
 from model.schema import Deployment
-from model.serving import running, server, tokens
+from model.serving import packaged, running, server, tokens
 from model.serving.golden import golden_pictures
 from model.serving.predictor import Predictor
 from model.serving.server import Golden
@@ -32,7 +32,7 @@ def replace(
         ServiceError: no readiness in time, other answers, or another update is under way; the old version goes on.
         FaceError: no Java.
     """
-    with noting_refusal(state), server.unpacked(archive) as predictor, running.alone(state):
+    with noting_refusal(state), packaged.unpacked(archive) as predictor, running.alone(state):
         if running.is_whole(state):
             _replace(config, predictor, archive=archive, state=state, golden=golden)
         else:

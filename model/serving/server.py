@@ -15,10 +15,9 @@ import requests
 from model.config import DeployConfig
 from model.errors import ServiceError
 from model.schema import Box, Deployment, to_json
-from model.serving import processes, running, tokens, torchserve
+from model.serving import packaged, processes, running, tokens, torchserve
 from model.serving.client import EndpointClient
 from model.serving.golden import differences, golden_pictures
-from model.serving.packaged import unpacked
 from model.serving.predictor import Predictor
 from model.serving.running import is_whole
 from model.serving.session import local_address, open_session
@@ -28,7 +27,7 @@ from model.serving.strays import strays
 from model.serving.torchserve import LOCALHOST, asked_port, check_port, find_java
 from model.storage import read_json, write_json
 
-__all__ = ["Surroundings", "find_java", "is_whole", "start", "status", "stop", "unpacked"]
+__all__ = ["Surroundings", "find_java", "is_whole", "start", "status", "stop"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ def start(
     """
     check_free(state, around.host)
     find_java()
-    with unpacked(archive) as predictor, running.alone(state):
+    with packaged.unpacked(archive) as predictor, running.alone(state):
         begin(config, predictor, archive=archive, state=state, golden=golden, around=around)
         return write_report(report, state, model=archive.stem, version=predictor.model_version)
 

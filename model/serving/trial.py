@@ -8,7 +8,7 @@ import requests
 
 from model.config import DeployConfig
 from model.errors import ConfigError, ServiceError
-from model.serving import running, server, tokens
+from model.serving import packaged, running, server, tokens
 from model.serving.golden import golden_pictures
 from model.serving.server import Golden
 from model.serving.session import local_address, open_session
@@ -51,7 +51,7 @@ def begin(config: DeployConfig, *, archive: Path, state: Path, share: float, gol
         FaceError: no Java.
     """
     check(share, state)
-    with noting_refusal(state), running.alone(state), server.unpacked(archive) as predictor:
+    with noting_refusal(state), running.alone(state), packaged.unpacked(archive) as predictor:
         settings, former = running_settings(state), running.slots(state)
         check_same(settings, archive.stem)
         try:

@@ -13,7 +13,7 @@ import pytest
 from model.config import Config
 from model.net.multitask import build_net
 from model.schema import Box, Deployment
-from model.serving import server
+from model.serving import packaged, server
 from model.serving.archive import package
 from model.serving.client import EndpointClient
 from model.serving.golden import golden_pictures
@@ -81,7 +81,7 @@ def client(endpoint: Deployment, token: str) -> EndpointClient:
 @pytest.fixture
 def answers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the archive should answer lies a pixel beside what its server answers."""
-    unpacked = server.unpacked
+    unpacked = packaged.unpacked
 
     @contextmanager
     def shifted(archive: Path) -> Iterator[Predictor]:
@@ -97,7 +97,7 @@ def answers_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(predictor, "predict", shift)
             yield predictor
 
-    monkeypatch.setattr(server, "unpacked", shifted)
+    monkeypatch.setattr(packaged, "unpacked", shifted)
 
 
 @pytest.fixture(scope="session")

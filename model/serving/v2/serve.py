@@ -13,7 +13,7 @@ import uvicorn
 from model.config import DeployConfig, PackageConfig
 from model.errors import ServiceError
 from model.schema import Deployment
-from model.serving import server, tokens
+from model.serving import packaged, tokens
 from model.serving.foreground import signals_interrupt
 from model.serving.session import local_address
 from model.serving.settings import TOKEN_FILE
@@ -48,7 +48,7 @@ def serve(
         tokens.write_tokens(state)
         token = (state / TOKEN_FILE).read_text().strip()
         limits = Limits(deploy.max_body_mb << 20, deploy.max_in_flight, package.max_pictures, deploy.retry_after_s)
-        with server.unpacked(archive) as predictor:
+        with packaged.unpacked(archive) as predictor:
             app = V2App(predictor, name=archive.stem, token=token, limits=limits).app
             running = Deployment(
                 local_address(host, port), archive.stem, predictor.model_version, os.getpid(), str(state / TOKEN_FILE)
